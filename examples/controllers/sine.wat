@@ -1,0 +1,11 @@
+;; Swings channel 0 as a sine of the simulation's time: amplitude 0.5, period 4 s, around zero.
+;; sim_time_ns follows pause and speed of the simulation; it starts at 0 when the core starts.
+(module
+  (import "command" "set" (func $set (param i32 f64) (result i32)))
+  (import "math" "sin" (func $sin (param f64) (result f64)))
+  (import "timing" "sim_time_ns" (func $sim_time_ns (result i64)))
+  (func (export "process") (param $tick i64)
+    (drop (call $set (i32.const 0)
+      (f64.mul (f64.const 0.5)
+        (call $sin (f64.mul (f64.const 1.5707963267948966e-9)
+          (f64.convert_i64_s (call $sim_time_ns)))))))))

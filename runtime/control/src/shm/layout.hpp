@@ -1,0 +1,144 @@
+// The two shared-memory segments, declared once, here. `holdfast-control --print-layout` prints them as JSON;
+// Python builds its numpy dtypes from that. Every field is naturally aligned; there is no hidden padding.
+//
+//   state segment   written by holdfast-control (Tier-1 thread), read by holdfast-safety and the worker
+//   safety segment  written by holdfast-safety, read by holdfast-control (Tier-1 thread, each cycle)
+//
+// Seqlock: the writer makes `sequence` odd, writes, makes it even. It never waits. A reader copies and retries a
+// bounded number of times, then keeps its old sample and counts that.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "robot/config.hpp"
+
+namespace holdfast::shm {
+
+inline constexpr std::uint64_t kStateMagic = 0x4554415453464B48;   // "HKFSTATE"
+inline constexpr std::uint64_t kSafetyMagic = 0x5946415353464B48;  // "HKFSSAFY"
+inline constexpr std::uint32_t kLayoutVersion = 1;
+
+struct Header {
+    std::uint64_t magic;
+    std::uint32_t version;
+    std::uint32_t size;  // bytes of the whole segment
+};
+
+// What the core is doing. DESIGN rules 2, 3 and 8.
+enum class Mode : std::uint32_t {
+    kDisarmed = 0,  // safe frames; nothing moves
+    kArmed = 1,     // the active controller's setpoints, filtered
+    kStopping = 2,  // controlled stop under way, then kDisarmed
+    kEstop = 3,     // the latch of the safety daemon stands; safe frames
+    kFault = 4,     // the core refuses to work (see refusal in the status reply)
+};
+
+enum class ControllerState : std::uint32_t { kNone = 0, kLoaded = 1, kRunning = 2, kFaulted = 3 };
+
+enum class ControllerFault : std::uint32_t {
+    kNone = 0,
+    kTrap = 1,          // controlled stop
+    kOverrun = 2,       // the tick took longer than its budget: controlled stop
+    kNotFinite = 3,     // set a value that is NaN or infinite: e-stop
+    kEstopRequest = 4,  // called safety.request_estop: e-stop
+};
+
+enum class StopCause : std::uint32_t {
+    kNone = 0,
+    kOperator = 1,
+    kCoreLost = 2,
+    kWorkerLost = 3,
+    kControllerRequest = 4,
+    kControllerNotFinite = 5,
+    kStateRecordUnreadable = 6,  // the latch file is damaged: a stop is assumed
+};
+
+// Rule 10: everything that is clamped, rejected, missed, dropped or retried. The names are what people see.
+enum class Counter : std::uint32_t {
+    kOverruns = 0,           // Tier-1 cycles whose work ended after the next wake was due
+    kSkippedCycles = 1,      // periods skipped because of an overrun
+    kControllerTicks = 2,
+    kControllerOverruns = 3,
+    kControllerTraps = 4,
+    kSetpointStale = 5,      // Tier-1 cycles with a controller's setpoint beyond its age limit
+    kStateStale = 6,         // state samples beyond their age limit, per cycle and channel
+    kCommandNotFinite = 7,   // command.set with NaN or infinity
+    kCommandClamped = 8,     // command.set outside the limits
+    kCommandNoChannel = 9,   // command.set on a channel that does not exist
+    kShieldRateLimited = 10, // filter: rate or acceleration limited, per cycle and channel
+    kShieldStoppingDistance = 11,
+    kShieldConflict = 12,
+    kMetricsDropped = 13,
+    kLinkSendErrors = 14,
+    kLinkReceiveErrors = 15,
+    kFramesSent = 16,
+    kFramesReceived = 17,
+    kSafetyBeatMissed = 18,  // Tier-1 cycles that saw no fresh heartbeat of the safety daemon
+    kSeqlockRetriesExhausted = 19,
+    kDriveErrors = 20,
+    kCount = 21,
+};
+inline constexpr std::size_t kMaxCounters = 64;
+
+struct StateData {
+    std::uint64_t boot_id;  // random per start of the core
+    std::uint64_t cycle;
+    std::int64_t mono_ns;  // CLOCK_MONOTONIC at the start of this cycle; the core's heartbeat
+    std::int64_t sim_time_ns;
+    Mode mode;
+    ControllerState controller_state;
+    ControllerFault controller_fault;
+    std::uint32_t realtime_degraded;  // 1: [control] realtime = "prefer" and something is missing
+    std::uint64_t controller_tick;
+    std::uint64_t controller_generation;  // counts loads; tells one controller from the next
+    std::int64_t setpoint_mono_ns;
+    std::uint64_t estop_latch_seen;      // latch_sequence that the core obeys, 0 = none
+    std::int64_t estop_flag_seen_ns;     // when Tier-1 saw the flag
+    std::int64_t estop_frame_sent_ns;    // when the first safe frame after it had left
+    std::uint64_t estop_frame_cycle;     // cycles from the flag being set to that frame
+    std::uint64_t moving;                // 1: some sent velocity is not zero or some measured one above its threshold
+    std::array<std::uint64_t, kMaxCounters> counters;
+    std::array<double, kMaxStateChannels> state;
+    std::array<std::int64_t, kMaxStateChannels> state_mono_ns;  // 0: never received
+    std::array<double, kMaxCommandChannels> requested;  // by the controller, before the filter
+    std::array<double, kMaxCommandChannels> sent;       // what left the filter
+};
+
+// Latency histograms with 1 µs bins; the last bin takes everything above. Relaxed atomics, one writer.
+inline constexpr std::size_t kHistogramBins = 10'001;
+struct Histogram {
+    std::array<std::atomic<std::uint64_t>, kHistogramBins> bins;
+    std::atomic<std::uint64_t> count;
+    std::atomic<std::uint64_t> max_ns;
+};
+
+struct StateSegment {
+    Header header;
+    alignas(64) std::atomic<std::uint64_t> sequence;
+    StateData data;
+    alignas(64) Histogram wake;   // from scheduled wake to running
+    Histogram cycle;              // from running to the end of the cycle's work
+    Histogram controller;         // process(tick)
+};
+
+struct SafetyData {
+    std::uint64_t beat;     // counts the daemon's periods
+    std::int64_t mono_ns;   // of that period
+    std::uint64_t latch_sequence;  // 0: no latched stop; else the number of the stop, ever increasing
+    std::int64_t latch_mono_ns;    // when it was set (0 if before this boot)
+    StopCause cause;
+    std::uint32_t arm_permitted;  // 1: no latch, and every required heartbeat is fresh
+};
+
+struct SafetySegment {
+    Header header;
+    alignas(64) std::atomic<std::uint64_t> stop;  // latch_sequence again, on its own: Tier-1 reads this first
+    alignas(64) std::atomic<std::uint64_t> sequence;
+    SafetyData data;
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+}  // namespace holdfast::shm

@@ -1,0 +1,65 @@
+// A WebAssembly controller in its sandbox: the host functions of DESIGN §3, 16 MiB of memory, an epoch deadline.
+// Modules are compiled elsewhere (holdfast-verify) and mapped here from a .cwasm.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "error.hpp"
+#include "robot/config.hpp"
+#include "shm/layout.hpp"
+
+namespace holdfast::wasm {
+
+inline constexpr std::uint64_t kMaxMemoryBytes = 16u << 20;
+
+struct TickInput {
+    std::span<const double> state;  // one per state channel; NaN where stale
+    std::int64_t sim_time_ns{};
+};
+
+struct TickOutput {
+    std::array<double, kMaxCommandChannels> value{};  // clamped to the limits; valid where `set`
+    std::uint32_t set{};                              // bit per channel
+    // Where command.set first met a value that was not finite, or was outside the limits (-1: nowhere).
+    std::int32_t not_finite_channel{-1};
+    std::int32_t clamped_channel{-1};
+    double clamped_value{};
+    std::uint32_t not_finite_count{}, clamped_count{}, no_channel_count{};
+    bool estop_requested{};
+    std::array<double, 64> metrics{};  // telemetry.emit_metric, in order
+    std::uint32_t metric_count{}, metrics_dropped{};
+};
+
+enum class TickResult : std::uint8_t { kOk, kTrap, kDeadline };
+
+// One per process. Engine settings must be equal wherever a .cwasm is written or read.
+class Engine {
+  public:
+    [[nodiscard]] static Expected<std::shared_ptr<Engine>> create();
+    virtual ~Engine() = default;
+    // One epoch is one millisecond: the Tier-1 thread calls it each millisecond. Wait-free, any thread.
+    virtual void increment_epoch() = 0;
+};
+
+// Compiles WAT or WASM (told apart by the magic bytes) to a serialized module. Not for a real-time process.
+[[nodiscard]] Expected<std::string> compile(Engine& engine, std::string_view source);
+
+class Controller {
+  public:
+    // Maps a .cwasm and instantiates it; its start function has the tick's deadline too, so the epoch must be
+    // advancing. The error names the stage: "link: unknown import ...", "link: the export `process` ...", "instantiate: ...".
+    [[nodiscard]] static Expected<std::unique_ptr<Controller>> load(std::shared_ptr<Engine> engine, const RobotConfig& config,
+                                                                    const std::filesystem::path& cwasm);
+    virtual ~Controller() = default;
+    // Calls process(tick). Real-time: no allocation on the way, none after a normal return.
+    [[nodiscard]] virtual TickResult tick(std::int64_t tick, const TickInput& input, TickOutput& output) = 0;
+    // What wasmtime said of the last trap. Not real-time.
+    [[nodiscard]] virtual std::string trap_message() const = 0;
+};
+
+}  // namespace holdfast::wasm

@@ -1,0 +1,49 @@
+# Everything a developer runs, by name. Each target prepares what it needs first; a second run is quick.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+export UV_PYTHON_DOWNLOADS := never
+
+CPP_SOURCES := $(shell find runtime/control -name CMakeLists.txt -o -name '*.cmake' -o -path '*/src/*.[ch]pp')
+STAMPS := build/stamps
+# Arguments of `make up`, for example ARGS=--once, and the scenarios of `make bench`.
+ARGS ?=
+TIER ?= full
+export TIER
+
+.PHONY: help up test quick lint format image bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(STAMPS)/venv ## boot a robot and watch it; ARGS=--once checks it and powers off, ARGS=--host needs no VM
+	@.venv/bin/holdfast up $(ARGS)
+
+test: $(STAMPS)/venv ## lint, C++, Python, image and the suite on the booted image; TIER=quick stops before clang-tidy
+	@.venv/bin/python scripts/stages.py --tier $(TIER)
+
+quick: $(STAMPS)/venv ## the stages of `make test` that take seconds
+	@.venv/bin/python scripts/stages.py --tier quick
+
+lint: $(STAMPS)/venv ## format check, ruff, mypy, shellcheck, ansible-lint, clang-tidy
+	@.venv/bin/python scripts/stages.py --only lint
+
+format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
+	@.venv/bin/python scripts/format.py
+
+image: $(STAMPS)/venv ## build the appliance image
+	@.venv/bin/holdfast image build $(ARGS)
+
+bench: $(STAMPS)/venv ## measure a controller tick in C++ and in Python: build/bench.json
+	@.venv/bin/holdfast bench run tick $(ARGS)
+
+clean: ## remove build/ and .venv; caches below ~/.cache/holdfast stay
+	rm -rf build .venv
+
+$(STAMPS)/packages: scripts/packages.txt scripts/bootstrap
+	@scripts/bootstrap packages
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/venv: $(STAMPS)/packages pyproject.toml uv.lock scripts/uv.txt $(CPP_SOURCES)
+	@scripts/bootstrap venv
+	@touch $@

@@ -1,4 +1,5 @@
-// Absolute-time schedule: sleeps until the next multiple of the period; after an overrun it skips, never bursts.
+// Absolute-time schedule: sleeps until the next multiple of the period; after an overrun it skips, never
+// bursts.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,23 @@ struct Wake {
     std::uint64_t skipped{};  // periods that passed while the last cycle was still at work
 };
 
+// The arithmetic of Periodic, without a clock: wakes are due at start + k * period, for ever.
+class Schedule {
+  public:
+    struct Due {
+        std::int64_t at_ns{};
+        std::uint64_t skipped{};
+    };
+    Schedule(std::int64_t period_ns, std::int64_t start_ns)
+        : period_ns_(period_ns), next_ns_(start_ns + period_ns) {}
+    // The first wake that is not yet past at `now_ns`, and how many were skipped to reach it.
+    [[nodiscard]] Due next(std::int64_t now_ns);
+
+  private:
+    std::int64_t period_ns_;
+    std::int64_t next_ns_;
+};
+
 class Periodic {
   public:
     explicit Periodic(std::int64_t period_ns);
@@ -18,8 +36,7 @@ class Periodic {
     [[nodiscard]] Wake wait();
 
   private:
-    std::int64_t period_ns_;
-    std::int64_t next_ns_;
+    Schedule schedule_;
 };
 
 }  // namespace holdfast

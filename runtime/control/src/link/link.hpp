@@ -1,5 +1,10 @@
 // A link carries CAN 2.0 frames: `can:NAME` over SocketCAN, `unix:PATH` over datagrams with the same 16 bytes
-// (struct can_frame of linux/can.h, host byte order). send() and receive() never block or allocate: Tier-1 calls them.
+// (struct can_frame of linux/can.h, host byte order). send() and receive() never block or allocate: Tier-1
+// calls them.
+//
+// A `unix:` link is a hub at PATH (the simulated drives) and its clients (core, safety). What the hub sends
+// reaches every client that ever sent to it. A client announces itself with an empty frame (kHelloId) when it
+// opens, and again now and then while it hears nothing, so that a restarted hub finds it.
 #pragma once
 
 #include <array>
@@ -18,18 +23,33 @@ struct CanFrame {
     std::array<std::uint8_t, 8> data{};
 };
 
+inline constexpr std::uint32_t kMaxCanId = 0x7FF;
+inline constexpr std::uint32_t kHelloId = kMaxCanId;
+
 enum class LinkResult : std::uint8_t { kOk, kEmpty, kError };
 
 class Link {
   public:
     virtual ~Link() = default;
+    // kError: the frame did not leave (queue full, interface or peer gone).
     [[nodiscard]] virtual LinkResult send(const CanFrame& frame) = 0;
+    // One waiting frame; never one that this link sent. kError: an error frame of the controller, a malformed
+    // frame, or the interface is down. A dead link may answer kError for ever: callers bound how often they
+    // ask in a cycle.
     [[nodiscard]] virtual LinkResult receive(CanFrame& frame) = 0;
     [[nodiscard]] virtual int fd() const = 0;
+    // Who sent what receive() last gave: the peer's local name on a hub, else empty.
+    [[nodiscard]] virtual std::string_view sender() const { return {}; }
 };
 
-// `local_name` tells the peers of a `unix:` link apart: "core", "safety". Relative paths are below `run_directory`.
+// `local_name` tells the peers of a `unix:` link apart: "core", "safety". Relative paths are below
+// `run_directory`.
 [[nodiscard]] Expected<std::unique_ptr<Link>> open_link(std::string_view url, std::string_view local_name,
                                                         const std::filesystem::path& run_directory);
+
+// The drives' end of a link, for holdfast-plant: the hub of a `unix:` link, an ordinary socket on a `can:`
+// one.
+[[nodiscard]] Expected<std::unique_ptr<Link>> open_drive_side(std::string_view url,
+                                                              const std::filesystem::path& run_directory);
 
 }  // namespace holdfast

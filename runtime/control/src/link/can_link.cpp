@@ -1,0 +1,99 @@
+#include "link/can_link.hpp"
+
+#include <linux/can/error.h>
+#include <linux/can/raw.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "ipc/file_descriptor.hpp"
+#include "link/wire.hpp"
+
+namespace holdfast::link {
+namespace {
+
+class CanLink final : public Link {
+  public:
+    explicit CanLink(FileDescriptor socket) : socket_(std::move(socket)) {}
+
+    LinkResult send(const CanFrame& frame) override {
+        const can_frame raw = to_wire(frame);
+        const auto sent = ::send(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT);
+        return sent == static_cast<ssize_t>(sizeof raw) ? LinkResult::kOk : LinkResult::kError;
+    }
+
+    LinkResult receive(CanFrame& frame) override {
+        can_frame raw{};
+        const auto received = ::recv(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT);
+        if (received < 0) return errno == EAGAIN || errno == EINTR ? LinkResult::kEmpty : LinkResult::kError;
+        const auto decoded = from_wire(raw, static_cast<std::size_t>(received));
+        if (!decoded) return LinkResult::kError;
+        frame = *decoded;
+        return LinkResult::kOk;
+    }
+
+    int fd() const override { return socket_.get(); }
+
+  private:
+    FileDescriptor socket_;
+};
+
+std::string system_error(const std::string& what) { return what + ": " + std::strerror(errno); }
+
+template <typename Value>
+bool set_option(int fd, int option, const Value& value) {
+    return ::setsockopt(fd, SOL_CAN_RAW, option, &value, sizeof value) == 0;
+}
+
+// Standard data frames only; every error frame; never our own.
+bool configure(int fd) {
+    const can_filter data_frames{.can_id = 0, .can_mask = CAN_EFF_FLAG | CAN_RTR_FLAG};
+    const can_err_mask_t errors = CAN_ERR_MASK;
+    const int own_messages = 0;
+    return set_option(fd, CAN_RAW_FILTER, data_frames) && set_option(fd, CAN_RAW_ERR_FILTER, errors) &&
+           set_option(fd, CAN_RAW_RECV_OWN_MSGS, own_messages);
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Link>> open_can(const std::string& interface) {
+    const std::string url = "can:" + interface;
+    ifreq request{};
+    if (interface.empty() || interface.size() >= sizeof request.ifr_name) {
+        return fail("link \"" + url + "\": \"" + interface +
+                    "\" is no name of a network interface (1 to 15 characters)");
+    }
+    FileDescriptor socket(::socket(PF_CAN, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, CAN_RAW));
+    if (!socket) {
+        return fail(system_error("link \"" + url + "\": this kernel gives no CAN socket") +
+                    "; load its modules (modprobe can_raw vcan) or use a unix: link");
+    }
+    std::memcpy(request.ifr_name, interface.c_str(), interface.size());
+    if (::ioctl(socket.get(), SIOCGIFINDEX, &request) != 0) {
+        return fail("link \"" + url + "\": there is no interface " + interface +
+                    "; for a simulated bus: ip link add dev " + interface + " type vcan && ip link set " +
+                    interface + " up");
+    }
+    const int index = request.ifr_ifindex;
+    if (::ioctl(socket.get(), SIOCGIFFLAGS, &request) != 0) {
+        return fail(system_error("link \"" + url + "\": cannot read the interface's flags"));
+    }
+    if ((request.ifr_flags & IFF_UP) == 0) {
+        return fail("link \"" + url + "\": the interface is down; bring it up: ip link set " + interface +
+                    " up");
+    }
+    if (!configure(socket.get()))
+        return fail(system_error("link \"" + url + "\": cannot set the socket's filters"));
+    sockaddr_can address{};
+    address.can_family = AF_CAN;
+    address.can_ifindex = index;
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        return fail(system_error("link \"" + url + "\": cannot bind; is " + interface + " a CAN interface?"));
+    }
+    return std::make_unique<CanLink>(std::move(socket));
+}
+
+}  // namespace holdfast::link

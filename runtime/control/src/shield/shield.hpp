@@ -1,41 +1,61 @@
-// The filter between a controller's wishes and the drives (DESIGN rules 2 and 5). Pure: no allocation, clock or I/O;
-// any thread. The same code runs in holdfast-control, holdfast-verify and (safe_command) in holdfast-safety.
+// The filter between a controller's wishes and the drives (DESIGN rules 2 and 5). Pure: no allocation, clock
+// or I/O; any thread. The same code runs in holdfast-control, holdfast-verify and (safe_command) in
+// holdfast-safety.
+//
+// A position channel is moved along a profile: never faster than max_rate, never changing its rate by more
+// than max_accel, and always able to stop at the wish and before the limits. A velocity or effort channel is
+// a ramp.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "robot/config.hpp"
 
 namespace holdfast {
 
+// A longer pause counts as one this long: the step after it stays small.
+inline constexpr double kMaxStepS = 0.1;
+// Stands in for a `dt_s` that is not a positive number, so that a stop makes progress without a clock.
+inline constexpr double kAssumedStepS = 0.001;
+
 struct ShieldCounts {
     std::uint64_t not_finite{};
-    std::uint64_t limited{};  // outside the channel limits
-    std::uint64_t rate_limited{};
+    std::uint64_t limited{};       // outside the channel limits
+    std::uint64_t rate_limited{};  // held back by rate or acceleration
     std::uint64_t stopping_distance{};
-    std::uint64_t conflict{};
+    std::uint64_t conflict{};  // the rules contradicted each other, or the time was not usable: decelerated
 };
 
 // What is known of one channel besides the wish.
 struct ChannelContext {
-    double position{};         // measured, if the channel has a position_state
-    bool position_fresh{};     // within its age limit
+    double position{};      // measured, if the channel has a position_state
+    bool position_fresh{};  // within its age limit
 };
 
-// The memory of one channel between cycles.
+// The memory of one channel between cycles. Assign {} whenever a drive is enabled: the next call then starts
+// from the measured position (position channels) or from zero. Without it an arm moved by hand would jump
+// back.
 struct ChannelHistory {
     double sent{};      // value last sent
     double velocity{};  // position channels: rate of what was sent, unit/s
     bool started{};     // false: nothing sent yet
+    bool holding{};     // position channels: safe_command has come to rest and holds `hold`
+    double hold{};
 };
 
-// Filters one wish. `dt_s` is the measured time since the last frame. What it returns satisfies the limits, the
-// rates and the stopping distance; a wish that is not finite, or a stale position where one is needed, gives the safe command.
+// Filters one wish. `dt_s` is the measured time since the last frame. What it returns satisfies the limits,
+// the rates and the stopping distance; a wish that is not finite, a time that is not positive, or a stale
+// position where one is needed, gives the safe command. Exception: a position that starts outside the limits
+// is led back inside along the rates, and counted as a conflict.
 [[nodiscard]] double shield_command(const CommandChannel& channel, double wish, const ChannelContext& context,
                                     double dt_s, ChannelHistory& history, ShieldCounts& counts);
 
-// The next value on the way to standstill: velocity -> 0 along max_accel; position -> decelerate along max_accel, then
-// hold (from standstill: hold the measured position); effort -> 0 at once.
+// The next value on the way to standstill: velocity -> 0 along max_accel; position -> decelerate along
+// max_accel, then hold the position measured at standstill (taken once: a target that follows the measurement
+// would let a loaded joint sink); effort -> 0 at once. A position channel of which nothing was ever measured
+// or sent has no safe value: the last one measured is returned, and nothing is started. Enable no drive
+// before its first sample.
 [[nodiscard]] double safe_command(const CommandChannel& channel, const ChannelContext& context, double dt_s,
                                   ChannelHistory& history);
 

@@ -50,7 +50,7 @@ struct StateChannel {
 
 struct Drive {
     std::string name;
-    std::string link;  // "can:vcan0", "unix:plant.sock" (relative to the run directory)
+    std::string link;     // "can:vcan0", "unix:plant.sock" (relative to the run directory)
     std::string profile;  // "odrive-cansimple"
     std::uint32_t node{};
     double turns_per_unit{};  // motor turns per unit of the channel (rad or m)
@@ -63,8 +63,8 @@ struct ControlConfig {
     RealtimeMode realtime{RealtimeMode::kRequire};
     int tier1_priority{90};
     int controller_priority{80};
-    int cpu{-1};  // -1: not pinned
-    std::uint32_t overrun_limit{5};  // this many overruns ...
+    int cpu{-1};                         // -1: not pinned
+    std::uint32_t overrun_limit{5};      // this many overruns ...
     std::uint32_t overrun_window{1000};  // ... in this many cycles: controlled stop
     ResumeMode resume{ResumeMode::kManual};
 };
@@ -92,10 +92,12 @@ struct RobotConfig {
 };
 
 // Reads, applies HOLDFAST_<SECTION>__<KEY> from the environment and validates.
-// The error lists every problem, one a line: "robot.toml:14: command.elbow.limits: min 2.0 is above max -2.0; ..."
+// The error lists every problem, one a line: "robot.toml:14: command.elbow.limits: min 2.0 is above max -2.0;
+// ..."
 [[nodiscard]] Expected<RobotConfig> load_robot_config(const std::filesystem::path& file);
 
-// Where a robot keeps its sockets ($HOLDFAST_RUN_DIR, /run/holdfast) and its state ($HOLDFAST_STATE_DIR, /var/lib/holdfast).
+// Where a robot keeps its sockets ($HOLDFAST_RUN_DIR, /run/holdfast) and its state ($HOLDFAST_STATE_DIR,
+// /var/lib/holdfast).
 [[nodiscard]] std::filesystem::path run_directory();
 [[nodiscard]] std::filesystem::path state_directory();
 

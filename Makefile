@@ -29,7 +29,8 @@ lint: $(STAMPS)/venv ## format check, ruff, mypy, shellcheck, ansible-lint, clan
 	@.venv/bin/python scripts/stages.py --only lint
 
 format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
-	@.venv/bin/python scripts/format.py
+	@.venv/bin/ruff format .
+	@find runtime/control -name "*.[ch]pp" -exec .venv/bin/clang-format -i {} +
 
 image: $(STAMPS)/venv ## build the appliance image
 	@.venv/bin/holdfast image build $(ARGS)

@@ -1,0 +1,291 @@
+"""Runs the stages of `make test`, cheap ones first, and says what each one took.
+
+Every stage is a list of commands. Their output goes to build/logs/NN-NAME.log; the screen gets one line when
+a stage starts and one when it ends, and the end of the log of a stage that fails. The first failure ends the
+run, except that neighbouring `lint` stages are all looked at.
+
+Example: `.venv/bin/python scripts/stages.py --tier quick`
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+LOGS = ROOT / "build" / "logs"
+TIERS = ("quick", "full")
+LOG_TAIL_LINES = 60
+# Each is checked by itself: their test modules may share names.
+PYTHON_ROOTS = (
+    "runtime/holdfast",
+    "runtime/tests",
+    "ota/holdfast_ota",
+    "ota/tests",
+    "image/holdfast_image",
+    "image/tests",
+    "hil_tests",
+    "ansible",
+    "scripts",
+)
+
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the run: what it is called, what it does, and how much it costs."""
+
+    name: str
+    group: str
+    headline: str
+    tier: str
+    commands: Callable[[], list[Command]]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def tool(name: str, *arguments: str) -> Command:
+    """Return the command line of a tool of the locked environment."""
+    return [str(BIN / name), *arguments]
+
+
+def files(*patterns: str) -> list[str]:
+    """Return the repository's files that match, build output left out, as sorted relative paths."""
+    found: set[str] = set()
+    for pattern in patterns:
+        found.update(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.is_file())
+    return sorted(found)
+
+
+def cpp_files() -> list[str]:
+    """Return every C++ file of the repository."""
+    return files("runtime/control/**/*.[ch]pp")
+
+
+def shell_scripts() -> list[str]:
+    """Return every file whose first line asks for sh or bash."""
+    candidates = files(
+        ".ci/*", "scripts/*", "image/**/*", "ansible/**/*", "hil_tests/**/*", "runtime/**/*", "ota/**/*"
+    )
+    return [name for name in candidates if _first_line(ROOT / name) in SHEBANGS]
+
+
+SHEBANGS = {b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh", b"#!/usr/bin/env sh"}
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.readline(80).rstrip()
+
+
+def jobs() -> str:
+    """Return how many compilers may run at once."""
+    return str(len(os.sched_getaffinity(0)))
+
+
+def cmake_build(folder: str, sanitize: str = "") -> list[Command]:
+    """Return the commands that configure and build the C++ side with its tests in build/`folder`."""
+    return [
+        [
+            "cmake",
+            *("-S", "runtime/control", "-B", f"build/{folder}", "-G", "Ninja"),
+            "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+            "-DHOLDFAST_TESTS=ON",
+            f"-DHOLDFAST_SANITIZE={sanitize}",
+            f"-DPython3_EXECUTABLE={BIN / 'python'}",
+        ],
+        ["cmake", "--build", f"build/{folder}", "--parallel", jobs()],
+    ]
+
+
+def ctest(folder: str) -> Command:
+    """Return the command that runs the C++ tests of build/`folder`."""
+    return [
+        *("ctest", "--test-dir", f"build/{folder}", "--output-on-failure", "--no-tests=error"),
+        *("--parallel", jobs(), "--output-junit", str(LOGS / f"{folder}.xml")),
+    ]
+
+
+def format_stage() -> list[Command]:
+    """Return the format checks of Python and C++."""
+    return [
+        tool("ruff", "format", "--check", "."),
+        tool("clang-format", "--dry-run", "--Werror", *cpp_files()),
+    ]
+
+
+def mypy_stage() -> list[Command]:
+    """Return one type check a root of Python code."""
+    return [tool("mypy", root) for root in PYTHON_ROOTS if any((ROOT / root).rglob("*.py"))]
+
+
+def clang_tidy_stage() -> list[Command]:
+    """Return the C++ findings, over the files of the test build."""
+    configure, _build = cmake_build("cpp")
+    sources = files("runtime/control/**/*.cpp")
+    return [
+        configure,
+        tool(
+            "run-clang-tidy.py",
+            "-quiet",
+            "-p",
+            "build/cpp",
+            "-j",
+            jobs(),
+            "-clang-tidy-binary",
+            str(BIN / "clang-tidy"),
+            *sources,
+        ),
+    ]
+
+
+def sanitized_stage(folder: str, sanitize: str) -> Callable[[], list[Command]]:
+    """Return a stage that builds and tests the C++ side under sanitizers."""
+    return lambda: [*cmake_build(folder, sanitize), ctest(folder)]
+
+
+def pytest(name: str, *arguments: str) -> Command:
+    """Return a pytest run that leaves a JUnit file beside its log."""
+    return tool("pytest", f"--junit-xml={LOGS / name}.xml", *arguments)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("format", "lint", "Format of Python and C++", "quick", format_stage),
+    Stage("ruff", "lint", "Findings in Python", "quick", lambda: [tool("ruff", "check", ".")]),
+    Stage(
+        "shellcheck", "lint", "Findings in shell scripts", "quick", lambda: [["shellcheck", *shell_scripts()]]
+    ),
+    Stage("mypy", "lint", "Types of Python, strict", "quick", mypy_stage),
+    Stage(
+        "ansible-lint",
+        "lint",
+        "Findings in roles and playbooks",
+        "quick",
+        lambda: [tool("ansible-lint", "--offline", "--strict", "--project-dir", "ansible")],
+    ),
+    Stage("cpp", "cpp", "C++ build and tests", "quick", lambda: [*cmake_build("cpp"), ctest("cpp")]),
+    Stage("python", "python", "Python tests", "quick", lambda: [pytest("python")]),
+    Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
+    Stage(
+        "cpp-address",
+        "cpp",
+        "C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer",
+        "full",
+        sanitized_stage("cpp-address", "address,undefined"),
+    ),
+    Stage(
+        "cpp-thread",
+        "cpp",
+        "C++ tests under ThreadSanitizer",
+        "full",
+        sanitized_stage("cpp-thread", "thread"),
+    ),
+    Stage("image", "image", "Image build", "full", lambda: [tool("holdfast", "image", "build")]),
+    Stage("hil", "hil", "Suite on the booted image", "full", lambda: [pytest("hil", "hil_tests")]),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one stage ended."""
+
+    stage: Stage
+    passed: bool
+    seconds: float
+
+
+def run_stage(number: int, stage: Stage) -> Outcome:
+    """Run the commands of a stage up to the first that fails; report on the screen and in the stage's log."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{number:02d}-{stage.name}.log"
+    say(f"[{number:2d}] {stage.headline} ...")
+    started = time.monotonic()
+    with log.open("wb") as stream:
+        passed = all(_succeeds(command, stage, stream.fileno()) for command in stage.commands())
+    seconds = time.monotonic() - started
+    if not passed:
+        say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]))
+    say(f"[{number:2d}] {'passed' if passed else 'FAILED'} in {seconds:.1f} s  ({log.relative_to(ROOT)})")
+    return Outcome(stage, passed, seconds)
+
+
+def _succeeds(command: Command, stage: Stage, log: int) -> bool:
+    os.write(log, f"$ {' '.join(command)}\n".encode())
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **stage.environment}
+    try:
+        return (
+            subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False).returncode
+            == 0
+        )
+    except FileNotFoundError as error:
+        os.write(
+            log,
+            f"{error.filename}: not installed; `make` installs what scripts/packages.txt lists\n".encode(),
+        )
+        return False
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def chosen(tier: str, only: Sequence[str]) -> list[Stage]:
+    """Return the stages of a tier, or those named by stage or group whatever their tier."""
+    if only:
+        return [stage for stage in STAGES if stage.name in only or stage.group in only]
+    return [stage for stage in STAGES if TIERS.index(stage.tier) <= TIERS.index(tier)]
+
+
+def run(stages: Sequence[Stage]) -> list[Outcome]:
+    """Run the stages in order up to the first that fails; neighbouring lint stages are all looked at."""
+    outcomes: list[Outcome] = []
+    for number, stage in enumerate(stages, start=1):
+        failed = any(not outcome.passed for outcome in outcomes)
+        if failed and (stage.group != "lint" or outcomes[-1].stage.group != "lint"):
+            break
+        outcomes.append(run_stage(number, stage))
+    return outcomes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the chosen stages; 0 if all passed, 1 if one failed."""
+    known = sorted({name for stage in STAGES for name in (stage.name, stage.group)})
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tier", choices=TIERS, default="full", help="quick ends before the stages that take minutes"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], choices=known, metavar="NAME", help=", ".join(known)
+    )
+    options = parser.parse_args(arguments)
+
+    stages = chosen(options.tier, options.only)
+    tier = "any" if options.only else options.tier
+    say(f"{len(stages)} stages, tier {tier}, {jobs()} jobs; logs in build/logs")
+    outcomes = run(stages)
+
+    say("")
+    for outcome in outcomes:
+        say(
+            f"  {outcome.stage.name:14} {'passed' if outcome.passed else 'FAILED':7} {outcome.seconds:7.1f} s"
+        )
+    for stage in stages[len(outcomes) :]:
+        say(f"  {stage.name:14} not run")
+    total = sum(outcome.seconds for outcome in outcomes)
+    passed = len(outcomes) == len(stages) and all(outcome.passed for outcome in outcomes)
+    say(f"{'all stages passed' if passed else 'FAILED'} in {total / 60:.1f} min")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -153,6 +153,15 @@ TEST(Shield, APositionMovesAtItsMaximumRateAndStopsAtTheWishWithoutPassingIt) {
     EXPECT_EQ(elbow.history.velocity, 0.0);
 }
 
+TEST(Shield, OnlyWhatIsHeldBackIsCounted) {
+    Joint elbow{.channel = position_channel(), .history = {}, .counts = {}, .position = 0.4};
+    for (int i = 0; i < 10; ++i) (void)elbow.wish(0.4);
+    EXPECT_EQ(elbow.counts.rate_limited, 0u);
+    (void)elbow.wish(1.0);
+    EXPECT_EQ(elbow.counts.rate_limited, 1u);
+    EXPECT_EQ(elbow.counts.limited + elbow.counts.stopping_distance + elbow.counts.conflict, 0u);
+}
+
 TEST(Shield, AVelocityStopsBeforeThePositionLimits) {
     for (const double wish : {4.0, -3.0}) {
         Joint rail{.channel = rail_channel(), .history = {}, .counts = {}};
@@ -196,7 +205,8 @@ TEST(Shield, TheLimitsHaveTheLastWord) {
                 .counts = {},
                 .position = 1.4999};
     EXPECT_EQ(elbow.wish(1.5), 1.5);
-    EXPECT_EQ(elbow.counts.conflict, 2u);  // the stopping distance, then the limit
+    EXPECT_EQ(elbow.counts.conflict, 2u);                          // the stopping distance, then the limit
+    EXPECT_NEAR(elbow.history.velocity, 0.0001 / kDt, kRounding);  // what was sent, not what was meant
     Joint stopped = elbow;
     stopped.history = {.sent = 1.4999, .velocity = 2.0, .started = true};
     EXPECT_EQ(stopped.stop(), 1.5);
@@ -299,7 +309,8 @@ TEST(SafeCommand, AMovingPositionDeceleratesBeforeItHolds) {
     }
     (void)elbow.stop();
     EXPECT_NEAR(elbow.history.velocity, 0.0, kRounding);
-    EXPECT_NEAR(elbow.history.sent, 0.2, 0.002);
+    for (int i = 0; i < 2000; ++i) (void)elbow.stop();
+    EXPECT_NEAR(elbow.history.sent, 0.2, 0.002);  // where it came to rest, not where the stop began
 }
 
 // Hazard: a joint that is blocked keeps being pushed if the target ahead of it is held.
@@ -307,6 +318,13 @@ TEST(SafeCommand, ABlockedJointIsHeldWhereItIs) {
     ChannelHistory history{.sent = 0.8, .started = true};
     for (int i = 0; i < 2000; ++i) (void)safe_command(position_channel(), at(0.5), kDt, history);
     EXPECT_EQ(history.sent, 0.5);
+}
+
+TEST(SafeCommand, AJointPushedBeyondItsLimitIsHeldAtTheLimit) {
+    ChannelHistory history{.sent = 1.4, .started = true};
+    for (int i = 0; i < 2000; ++i) (void)safe_command(position_channel(), at(1.6), kDt, history);
+    EXPECT_EQ(history.sent, 1.5);
+    EXPECT_EQ(history.velocity, 0.0);
 }
 
 // Hazard: a loaded joint sinks a little below its target; a target that follows it makes it sink for ever.

@@ -32,7 +32,7 @@ constexpr std::size_t kMaxInterfaceLength = 15;  // IFNAMSIZ without its zero
 // Sections whose values Python validates; here only their keys are known.
 const std::map<std::string, std::vector<std::string_view>, std::less<>>& worker_sections() {
     static const std::map<std::string, std::vector<std::string_view>, std::less<>> sections{
-        {"worker", {"max_tasks", "heartbeat_ms"}},
+        {"worker", {"max_tasks", "heartbeat_ms", "nats_url", "nats_monitor_url"}},
         {"agent", {"provider", "model", "fallback"}},
         {"agent.fallback", {"provider", "model", "url"}},
         {"ota", {"controller", "health_window_s", "poll_s"}},
@@ -456,7 +456,8 @@ class Loader {
                           "\"" + state.name + "\" is measured by drive \"" +
                               config_.drives[state.drive].name +
                               "\", which does not carry this channel; name its own position");
-            } else if (command.kind == ChannelKind::kPosition && command.unit != state.unit) {
+            } else if (command.kind == ChannelKind::kPosition && !command.unit.empty() &&
+                       !state.unit.empty() && command.unit != state.unit) {
                 s.problem("unit", "\"" + command.unit + "\" differs from \"" + state.unit +
                                       "\" of its position_state; use one unit");
             }

@@ -201,10 +201,10 @@ class Outcome:
     seconds: float
 
 
-def run_stage(number: int, stage: Stage) -> Outcome:
+def run_stage(number: int, stage: Stage, logs: Path) -> Outcome:
     """Run the commands of a stage up to the first that fails; report on the screen and in the stage's log."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    log = LOGS / f"{number:02d}-{stage.name}.log"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{number:02d}-{stage.name}.log"
     say(f"[{number:2d}] {stage.headline} ...")
     started = time.monotonic()
     with log.open("wb") as stream:
@@ -212,7 +212,7 @@ def run_stage(number: int, stage: Stage) -> Outcome:
     seconds = time.monotonic() - started
     if not passed:
         say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]))
-    say(f"[{number:2d}] {'passed' if passed else 'FAILED'} in {seconds:.1f} s  ({log.relative_to(ROOT)})")
+    say(f"[{number:2d}] {'passed' if passed else 'FAILED'} in {seconds:.1f} s  ({os.path.relpath(log)})")
     return Outcome(stage, passed, seconds)
 
 
@@ -237,27 +237,27 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def chosen(tier: str, only: Sequence[str]) -> list[Stage]:
+def chosen(tier: str, only: Sequence[str], table: Sequence[Stage] = STAGES) -> list[Stage]:
     """Return the stages of a tier, or those named by stage or group whatever their tier."""
     if only:
-        return [stage for stage in STAGES if stage.name in only or stage.group in only]
-    return [stage for stage in STAGES if TIERS.index(stage.tier) <= TIERS.index(tier)]
+        return [stage for stage in table if stage.name in only or stage.group in only]
+    return [stage for stage in table if TIERS.index(stage.tier) <= TIERS.index(tier)]
 
 
-def run(stages: Sequence[Stage]) -> list[Outcome]:
+def run(stages: Sequence[Stage], logs: Path = LOGS) -> list[Outcome]:
     """Run the stages in order up to the first that fails; neighbouring lint stages are all looked at."""
     outcomes: list[Outcome] = []
     for number, stage in enumerate(stages, start=1):
         failed = any(not outcome.passed for outcome in outcomes)
         if failed and (stage.group != "lint" or outcomes[-1].stage.group != "lint"):
             break
-        outcomes.append(run_stage(number, stage))
+        outcomes.append(run_stage(number, stage, logs))
     return outcomes
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the chosen stages; 0 if all passed, 1 if one failed."""
-    known = sorted({name for stage in STAGES for name in (stage.name, stage.group)})
+def main(arguments: Sequence[str] | None = None, table: Sequence[Stage] = STAGES, logs: Path = LOGS) -> int:
+    """Run the chosen stages of the table; 0 if all passed, 1 if one failed."""
+    known = sorted({name for stage in table for name in (stage.name, stage.group)})
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -269,10 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
 
-    stages = chosen(options.tier, options.only)
+    stages = chosen(options.tier, options.only, table)
     tier = "any" if options.only else options.tier
     say(f"{len(stages)} stages, tier {tier}, {jobs()} jobs; logs in build/logs")
-    outcomes = run(stages)
+    outcomes = run(stages, logs)
 
     say("")
     for outcome in outcomes:

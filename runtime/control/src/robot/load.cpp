@@ -35,7 +35,7 @@ const std::map<std::string, std::vector<std::string_view>, std::less<>>& worker_
         {"worker", {"max_tasks", "heartbeat_ms", "nats_url", "nats_monitor_url"}},
         {"agent", {"provider", "model", "fallback"}},
         {"agent.fallback", {"provider", "model", "url"}},
-        {"ota", {"controller", "health_window_s", "poll_s"}},
+        {"ota", {"controller", "health_window_s", "poll_s", "source", "activate"}},
         {"telemetry", {"buffer_mb", "rate_hz"}},
     };
     return sections;

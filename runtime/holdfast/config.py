@@ -1,0 +1,582 @@
+"""robot.toml, validated: the twin of runtime/control/src/robot/config.hpp.
+
+Both refuse the same files for the same keys; runtime/tests/robot_toml holds the shared set. The values of `[worker]`,
+`[agent]`, `[ota]` and `[telemetry]` are checked here alone, by the processes that use them. SI units; durations carry
+`_ms` or `_s` in their names. `HOLDFAST_<SECTION>__<KEY>` in the environment overrides a single value of `[robot]`,
+`[control]`, `[safety]`, `[worker]`, `[agent]`, `[agent.fallback]`, `[ota]` and `[telemetry]`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from holdfast.errors import ConfigError
+from holdfast.toml_positions import KeyPath, key_lines, line_of
+
+MAX_COMMAND_CHANNELS = 32
+MAX_STATE_CHANNELS = 64
+MAX_DRIVES = 32
+
+
+def _ordered(limits: list[float]) -> list[float]:
+    if limits[0] >= limits[1]:
+        raise ValueError(f"min {limits[0]:g} is not below max {limits[1]:g}; write [min, max]")
+    return limits
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Magnitude = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+RobotId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Limits = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+Link = Annotated[str, Field(pattern=r"^(can:[^/]{1,15}|unix:.+)$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Robot(_Table):
+    """Who this robot is. The id becomes a host name and a token of NATS subjects."""
+
+    id: RobotId
+    model: Text | None = None
+
+
+class Control(_Table):
+    """Rates and scheduling of the real-time core."""
+
+    tier1_hz: int = Field(1000, ge=100, le=2000)
+    controller_hz: int = Field(100, ge=1, le=1000)
+    realtime: Literal["require", "prefer"] = "require"
+    tier1_priority: int = Field(90, ge=1, le=98)
+    controller_priority: int = Field(80, ge=1, le=97)
+    cpu: int = Field(-1, ge=-1, le=1023)
+    overrun_limit: int = Field(5, ge=1, le=1000)
+    overrun_window: int = Field(1000, ge=1, le=1_000_000)
+    resume: Literal["manual", "auto"] = "manual"
+
+
+class Safety(_Table):
+    """Time limits of the safety daemon."""
+
+    priority: int = Field(95, ge=1, le=99)
+    core_timeout_ms: Milliseconds = 5.0
+    worker_timeout_ms: Milliseconds = 500.0
+    worker_required: bool = True
+
+
+class Worker(_Table):
+    """The worker's own settings."""
+
+    max_tasks: int = Field(1, ge=1, le=64)
+    heartbeat_ms: Milliseconds = 100.0
+    nats_url: Text = "nats://127.0.0.1:4222"
+    """The broker on the robot itself."""
+    nats_monitor_url: Text = "http://127.0.0.1:8222"
+    """Its monitoring address: the worker reads there whether the link to the fleet is up."""
+
+
+class Model(_Table):
+    """A provider of language models."""
+
+    provider: Text
+    model: Text | None = None
+    url: Text | None = None
+
+
+class Agent(_Table):
+    """The language model of the agent loop, and the one to fall back to."""
+
+    provider: Text
+    model: Text | None = None
+    fallback: Model | None = None
+
+
+class Ota(_Table):
+    """What the robot follows in the fleet's repository."""
+
+    controller: Name | None = None
+    health_window_s: Seconds = 10.0
+    """How long a controller must run without a fault to count as good."""
+    poll_s: Seconds = 30.0
+    source: str = "fleet"
+    """Where the repository is read from: "fleet" (the hub's object store) or an absolute folder (a USB stick)."""
+    activate: Literal["disarmed", "any"] = "disarmed"
+    """When an update may be loaded: only while nothing can move, or also between two ticks of a running robot."""
+
+
+class Telemetry(_Table):
+    """What is recorded for the fleet, and how much is kept while it cannot be reached."""
+
+    buffer_mb: int = Field(500, ge=1, le=1_000_000)
+    rate_hz: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+
+
+class CommandChannel(_Table):
+    """A value that controllers set and drives follow."""
+
+    name: Name
+    kind: Literal["velocity", "position", "effort"]
+    unit: Text
+    limits: Limits
+    default: Finite | None = None
+    max_rate: Magnitude | None = None
+    max_accel: Magnitude | None = None
+    position_state: Text | None = None
+    position_limits: Limits | None = None
+
+
+class StateChannel(_Table):
+    """A value that controllers read."""
+
+    name: Name
+    drive: Text
+    quantity: Literal["position", "velocity", "effort"]
+    unit: Text
+    limits: Limits
+    max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+
+
+class Drive(_Table):
+    """A motor controller on a link."""
+
+    name: Name
+    link: Link
+    profile: Literal["odrive-cansimple"]
+    node: int = Field(ge=0, le=62)
+    turns_per_unit: Finite
+    channels: list[str] = Field(min_length=1, max_length=1)
+
+
+@dataclass(frozen=True)
+class RobotConfig:
+    """A whole robot.toml, validated."""
+
+    robot: Robot
+    control: Control
+    safety: Safety
+    worker: Worker
+    agent: Agent | None
+    ota: Ota
+    telemetry: Telemetry
+    command: tuple[CommandChannel, ...]
+    state: tuple[StateChannel, ...]
+    drive: tuple[Drive, ...]
+
+    @property
+    def command_names(self) -> list[str]:
+        """Names of the command channels, in channel order."""
+        return [channel.name for channel in self.command]
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the state channels, in channel order."""
+        return [channel.name for channel in self.state]
+
+
+_SECTIONS: dict[str, type[_Table]] = {
+    "robot": Robot,
+    "control": Control,
+    "safety": Safety,
+    "worker": Worker,
+    "agent": Agent,
+    "agent.fallback": Model,
+    "ota": Ota,
+    "telemetry": Telemetry,
+}
+_ENTRIES: dict[str, tuple[type[_Table], int, int]] = {
+    "command": (CommandChannel, 1, MAX_COMMAND_CHANNELS),
+    "state": (StateChannel, 0, MAX_STATE_CHANNELS),
+    "drive": (Drive, 1, MAX_DRIVES),
+}
+
+
+def load_robot_config(file: Path, environment: Mapping[str, str] | None = None) -> RobotConfig:
+    """Read, override from the environment (os.environ by default) and validate a robot.toml.
+
+    Raises:
+        ConfigError: with every problem, one a line: "robot.toml:14: command.elbow.limits: min 2 is not below ...".
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read ({error.strerror}); name the file with --config or HOLDFAST_CONFIG"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}:1: not valid TOML: the file is not UTF-8") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+)", str(error))
+        line = found.group(1) if found else text.count("\n") + 1
+        raise ConfigError(f"{file}:{line}: not valid TOML: {error}") from error
+    return _Loader(file, text, raw, os.environ if environment is None else environment).load()
+
+
+@dataclass(frozen=True)
+class _Override:
+    variable: str
+    section: str
+    key: str
+    text: str
+
+
+def _overrides(environment: Mapping[str, str]) -> list[_Override]:
+    found = []
+    for variable, text in environment.items():
+        section, separator, key = variable.removeprefix("HOLDFAST_").rpartition("__")
+        if variable.startswith("HOLDFAST_") and separator and section:
+            found.append(_Override(variable, section.lower().replace("__", "."), key.lower(), text))
+    return found
+
+
+def _value_of(override: _Override, annotation: Any) -> Any:
+    """Read a variable as the type of its key; what does not fit stays text and is refused by the model."""
+    if annotation is bool:
+        return {"true": True, "false": False}.get(override.text, override.text)
+    reader: Callable[[str], Any] = {int: int, float: float}.get(annotation, str)
+    try:
+        return reader(override.text)
+    except ValueError:
+        return override.text
+
+
+TableT = TypeVar("TableT", bound=_Table)
+
+
+class _Loader:
+    def __init__(self, file: Path, text: str, raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+        self._file = file
+        self._raw = raw
+        self._lines = key_lines(text)
+        self._overrides = _overrides(environment)
+        self._problems: list[tuple[int, str]] = []
+        # Entries that are sound by themselves, by kind and index.
+        self._sound: dict[str, dict[int, Any]] = {kind: {} for kind in _ENTRIES}
+        self._names: dict[str, list[str]] = {}
+        # False once a reference leads nowhere: checks that follow references would only repeat that.
+        self._resolved = True
+
+    def load(self) -> RobotConfig:
+        for key in self._raw:
+            if key not in _SECTIONS and key not in _ENTRIES:
+                self._add((key,), key, "is not a known section; remove it or correct its spelling")
+        self._refuse_unknown_overrides()
+        robot = self._section("robot", Robot)
+        control = self._section("control", Control)
+        safety = self._section("safety", Safety)
+        worker = self._section("worker", Worker)
+        agent = self._section("agent", Agent) if self._present("agent") else None
+        ota = self._section("ota", Ota)
+        telemetry = self._section("telemetry", Telemetry)
+        self._check_control(control or Control(), safety or Safety(), worker or Worker())
+        for kind in _ENTRIES:
+            self._read_entries(kind)
+        self._check_commands()
+        self._check_states()
+        self._check_drives()
+        if self._resolved:
+            self._check_position_states()
+        if self._problems:
+            raise ConfigError("\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0])))
+        assert robot and control and safety and worker and ota and telemetry  # noqa: S101 - no problem: all sound
+        return RobotConfig(
+            robot,
+            control,
+            safety,
+            worker,
+            agent,
+            ota,
+            telemetry,
+            tuple(self._sound["command"].values()),
+            tuple(self._sound["state"].values()),
+            tuple(self._sound["drive"].values()),
+        )
+
+    # --- places and problems -------------------------------------------------------------------------------------
+
+    def _add(self, path: KeyPath, key: str, what: str) -> None:
+        line = line_of(self._lines, path)
+        self._problems.append((line, f"{self._file}:{line}: {key}: {what}"))
+
+    def _section_problem(self, section: str, key: str, what: str) -> None:
+        for override in self._overrides:
+            if (override.section, override.key) == (section, key):
+                self._problems.append((0, f"{override.variable}: {section}.{key}: {what}"))
+                return
+        self._add((*section.split("."), key), f"{section}.{key}", what)
+
+    def _entry_problem(self, kind: str, index: int, key: str, what: str) -> None:
+        self._add((kind, index, key), f"{self._entry_name(kind, index)}.{key}", what)
+
+    def _entry_name(self, kind: str, index: int) -> str:
+        name = self._names[kind][index]
+        return f"{kind}.{name}" if name else f"{kind}[{index}]"
+
+    # --- sections ------------------------------------------------------------------------------------------------
+
+    def _present(self, section: str) -> bool:
+        return section in self._raw or any(override.section == section for override in self._overrides)
+
+    def _refuse_unknown_overrides(self) -> None:
+        for override in self._overrides:
+            model = _SECTIONS.get(override.section)
+            if model is None:
+                what = f"{override.variable}: {override.section}: is not a section that can be overridden; unset it"
+            elif override.key not in model.model_fields or override.key == "fallback":
+                what = f"{override.variable}: {override.section}.{override.key}: is not a known key; unset it"
+            else:
+                continue
+            self._problems.append((0, what))
+
+    def _section(self, name: str, model: type[TableT]) -> TableT | None:
+        table = self._raw.get(name, {})
+        if not isinstance(table, dict):
+            self._add((name,), name, f"must be a table; write [{name}]")
+            return None
+        table = dict(table)
+        for override in self._overrides:
+            section = _SECTIONS.get(override.section)
+            if section is None or override.key not in section.model_fields:
+                continue
+            target = table
+            if override.section == f"{name}.fallback":
+                target = table["fallback"] = dict(table.get("fallback", {}))
+            elif override.section != name:
+                continue
+            target[override.key] = _value_of(override, section.model_fields[override.key].annotation)
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                *outer, key = _key_path(detail["loc"])
+                self._section_problem(".".join([name, *outer]), key, _sentence(detail))
+            return None
+
+    def _check_control(self, control: Control, safety: Safety, worker: Worker) -> None:
+        if control.tier1_hz % control.controller_hz:
+            self._section_problem(
+                "control", "controller_hz", f"tier1_hz {control.tier1_hz} is not a multiple of it; choose a divisor"
+            )
+        if control.controller_priority >= control.tier1_priority:
+            self._section_problem(
+                "control",
+                "controller_priority",
+                f"must be below tier1_priority {control.tier1_priority}: a controller must never delay the loop",
+            )
+        if control.overrun_limit > control.overrun_window:
+            self._section_problem(
+                "control",
+                "overrun_limit",
+                f"cannot be reached within overrun_window {control.overrun_window} cycles; make it smaller",
+            )
+        if safety.priority <= control.tier1_priority:
+            self._section_problem(
+                "safety",
+                "priority",
+                f"must be above control.tier1_priority {control.tier1_priority}: the loop must never delay a stop",
+            )
+        if safety.core_timeout_ms < 2 * 1000 / control.tier1_hz:
+            self._section_problem(
+                "safety",
+                "core_timeout_ms",
+                "is below two Tier-1 periods and would stop a healthy robot; make it longer",
+            )
+        if worker.heartbeat_ms * 2 > safety.worker_timeout_ms:
+            self._section_problem(
+                "worker",
+                "heartbeat_ms",
+                f"is above half of safety.worker_timeout_ms {safety.worker_timeout_ms:g} and would stop a healthy "
+                "robot; make it shorter",
+            )
+
+    # --- channels and drives -------------------------------------------------------------------------------------
+
+    def _read_entries(self, kind: str) -> None:
+        model, least, most = _ENTRIES[kind]
+        entries = self._raw.get(kind, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            self._add((kind,), kind, f"must be a list of tables; write [[{kind}]]")
+            self._names[kind] = []
+            return
+        names = [entry.get("name") for entry in entries]
+        self._names[kind] = [name if isinstance(name, str) else "" for name in names]
+        if len(entries) < least:
+            self._add((), kind, f"there is none; add a [[{kind}]]")
+        if len(entries) > most:
+            self._add((kind, most), kind, f"there are more than {most}; remove some")
+        for index, entry in enumerate(entries):
+            first = self._names[kind].index(self._names[kind][index])
+            if first != index and self._names[kind][index]:
+                line = line_of(self._lines, (kind, first, "name"))
+                self._entry_problem(kind, index, "name", f"is already used at line {line}; give each its own")
+            try:
+                self._sound[kind][index] = model.model_validate(entry)
+            except ValidationError as error:
+                self._resolved = False
+                for detail in error.errors(include_url=False):
+                    self._entry_problem(kind, index, _key_path(detail["loc"])[0], _sentence(detail))
+
+    def _reference(self, kind: str, index: int, key: str, target: str, name: str) -> int | None:
+        if name in self._names[target]:
+            return self._names[target].index(name)
+        self._resolved = False
+        self._entry_problem(
+            kind, index, key, f'there is no [[{target}]] named "{name}"; add it or correct the name'
+        )
+        return None
+
+    def _check_commands(self) -> None:
+        for index, command in self._sound["command"].items():
+            for key, why in _FORBIDDEN[command.kind].items():
+                if getattr(command, key) is not None:
+                    self._entry_problem("command", index, key, f"{why}; remove it")
+            for key in _REQUIRED[command.kind]:
+                if getattr(command, key) is None:
+                    self._entry_problem("command", index, key, "is missing; add it")
+            if command.kind != "position":
+                low, high = command.limits
+                if low > 0 or high < 0:
+                    self._entry_problem(
+                        "command", index, "limits", "must contain 0, which is the stop of this channel; widen them"
+                    )
+                elif not low <= (command.default or 0.0) <= high:
+                    self._entry_problem("command", index, "default", "is outside limits; choose a value within them")
+            if command.kind != "effort" and command.position_state is not None:
+                self._reference("command", index, "position_state", "state", command.position_state)
+            if command.kind == "velocity" and command.position_limits and command.position_state is None:
+                self._entry_problem("command", index, "position_limits", "need a position_state; add it")
+
+    def _check_states(self) -> None:
+        for index, state in self._sound["state"].items():
+            self._reference("state", index, "drive", "drive", state.drive)
+
+    def _check_drives(self) -> None:
+        carriers: dict[int, str] = {}
+        addresses: dict[tuple[str, int], str] = {}
+        for index, drive in self._sound["drive"].items():
+            if drive.turns_per_unit == 0:
+                self._entry_problem("drive", index, "turns_per_unit", "is 0; say how far the motor turns for one unit")
+            command = self._reference("drive", index, "channels", "command", drive.channels[0])
+            if command is not None and command in carriers:
+                self._entry_problem(
+                    "drive",
+                    index,
+                    "channels",
+                    f'command "{drive.channels[0]}" is already carried by drive "{carriers[command]}"; '
+                    "give it one drive",
+                )
+            elif command is not None:
+                carriers[command] = drive.name
+            address = (drive.link, drive.node)
+            if address in addresses:
+                self._entry_problem(
+                    "drive",
+                    index,
+                    "node",
+                    f'{drive.node} on {drive.link} is already drive "{addresses[address]}"; '
+                    "give each drive its own node",
+                )
+            addresses.setdefault(address, drive.name)
+        if self._resolved:
+            for index in self._sound["command"]:
+                if index not in carriers:
+                    self._entry_problem("command", index, "name", "no [[drive]] carries this channel; add one")
+
+    def _check_position_states(self) -> None:
+        """A stop holds the measured position: measured by another drive or in another unit it would be a move."""
+        for index, command in self._sound["command"].items():
+            if command.kind == "effort" or command.position_state is None:
+                continue
+            state = self._sound["state"][self._names["state"].index(command.position_state)]
+            drive = self._sound["drive"][self._names["drive"].index(state.drive)]
+            if state.quantity != "position":
+                self._entry_problem(
+                    "command",
+                    index,
+                    "position_state",
+                    f'"{state.name}" is not a position; name a state with quantity "position"',
+                )
+            elif drive.channels[0] != command.name:
+                self._entry_problem(
+                    "command",
+                    index,
+                    "position_state",
+                    f'"{state.name}" is measured by drive "{drive.name}", which does not carry this channel; '
+                    "name its own position",
+                )
+            elif command.kind == "position" and command.unit != state.unit:
+                self._entry_problem(
+                    "command",
+                    index,
+                    "unit",
+                    f'"{command.unit}" differs from "{state.unit}" of its position_state; use one unit',
+                )
+
+
+_FORBIDDEN: dict[str, dict[str, str]] = {
+    "position": {
+        "default": "a position channel holds its position instead",
+        "position_limits": "only a velocity channel has them",
+    },
+    "velocity": {"max_rate": "a velocity channel is limited by max_accel"},
+    "effort": {
+        "max_accel": "an effort channel is limited by max_rate",
+        "position_state": "an effort channel does not use it",
+        "position_limits": "only a velocity channel has them",
+    },
+}
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "position": ("max_rate", "max_accel", "position_state"),
+    "velocity": ("max_accel",),
+    "effort": ("max_rate",),
+}
+_PATTERN_MEANING = {
+    "RobotId": "is not usable as a host name; use at most 63 of a-z, 0-9 and '-'",
+    "Link": 'is not a link; write "can:NAME" or "unix:PATH"',
+    "Name": "may have 1 to 64 letters, digits, '_', '.' and '-'",
+}
+
+
+def _key_path(location: tuple[int | str, ...]) -> list[str]:
+    """Keep the keys of a pydantic location; indices into lists belong to the key that holds the list."""
+    return [str(part) for part in location if isinstance(part, str)]
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    kind, given = detail["type"], detail.get("input")
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "extra_forbidden":
+        return "is not a known key; remove it or correct its spelling"
+    if kind == "string_too_short":
+        return "is empty; give it a value"
+    if kind == "finite_number":
+        return f"must be a finite number, not {given}"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "string_pattern_mismatch":
+        pattern = detail["ctx"]["pattern"]
+        meaning = next(
+            text for name, text in _PATTERN_MEANING.items() if _pattern_of(globals()[name]) == pattern
+        )
+        return f'"{given}" {meaning}'
+    shown = f"{given} " if isinstance(given, int | float | str) and not isinstance(given, bool) else ""
+    return shown + str(detail["msg"]).replace("Input should be", "must be" if not shown else "is refused: it must be")
+
+
+def _pattern_of(annotated: Any) -> str:
+    return next(str(item.pattern) for item in annotated.__metadata__[0].metadata if hasattr(item, "pattern"))

@@ -1,0 +1,46 @@
+"""Where a robot keeps its configuration, sockets, state and executables."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from holdfast.errors import ConfigError
+
+
+def config_file() -> Path:
+    """Return the path of robot.toml ($HOLDFAST_CONFIG, /etc/holdfast/robot.toml)."""
+    return Path(os.environ.get("HOLDFAST_CONFIG") or "/etc/holdfast/robot.toml")
+
+
+def run_directory() -> Path:
+    """Return the directory of the sockets ($HOLDFAST_RUN_DIR, /run/holdfast)."""
+    return Path(os.environ.get("HOLDFAST_RUN_DIR") or "/run/holdfast")
+
+
+def state_directory() -> Path:
+    """Return the directory of what survives a power cut ($HOLDFAST_STATE_DIR, /var/lib/holdfast)."""
+    return Path(os.environ.get("HOLDFAST_STATE_DIR") or "/var/lib/holdfast")
+
+
+def executable(name: str) -> Path:
+    """Return the path of one of the C++ executables, which are installed beside this package.
+
+    `$HOLDFAST_BIN_DIR` names another directory (a CMake build tree under development).
+
+    Raises:
+        ConfigError: the executable is not there.
+    """
+    override = os.environ.get("HOLDFAST_BIN_DIR")
+    # An editable install spreads the package over two directories: the sources and what CMake installed.
+    spec = find_spec("holdfast")
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    directories = [Path(override)] if override else [Path(location) / "bin" for location in locations]
+    for directory in directories:
+        if os.access(directory / name, os.X_OK):
+            return directory / name
+    looked = ", ".join(map(str, directories))
+    raise ConfigError(
+        f"the executable {name} is not in {looked}: build it with `uv sync`, or name its directory in HOLDFAST_BIN_DIR"
+    )

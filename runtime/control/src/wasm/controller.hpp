@@ -1,5 +1,5 @@
-// A WebAssembly controller in its sandbox: the host functions of DESIGN §3, 16 MiB of memory, an epoch deadline.
-// Modules are compiled elsewhere (holdfast-verify) and mapped here from a .cwasm.
+// A WebAssembly controller in its sandbox: the host functions of DESIGN §3, 16 MiB of memory, an epoch
+// deadline. Modules are compiled elsewhere (holdfast-verify) and mapped here from a .cwasm.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "error.hpp"
 #include "robot/config.hpp"
@@ -16,6 +17,8 @@
 namespace holdfast::wasm {
 
 inline constexpr std::uint64_t kMaxMemoryBytes = 16u << 20;
+inline constexpr std::uint64_t kMaxTableElements = 10'000;
+inline constexpr std::size_t kMaxSourceBytes = 1u << 20;
 
 struct TickInput {
     std::span<const double> state;  // one per state channel; NaN where stale
@@ -25,10 +28,13 @@ struct TickInput {
 struct TickOutput {
     std::array<double, kMaxCommandChannels> value{};  // clamped to the limits; valid where `set`
     std::uint32_t set{};                              // bit per channel
-    // Where command.set first met a value that was not finite, or was outside the limits (-1: nowhere).
+    // Where command.set first met a value that was not finite, or was outside the limits (-1: nowhere), and
+    // which.
     std::int32_t not_finite_channel{-1};
     std::int32_t clamped_channel{-1};
+    double not_finite_value{};
     double clamped_value{};
+    std::int32_t no_channel{};  // the first that does not exist; valid if no_channel_count > 0
     std::uint32_t not_finite_count{}, clamped_count{}, no_channel_count{};
     bool estop_requested{};
     std::array<double, 64> metrics{};  // telemetry.emit_metric, in order
@@ -47,18 +53,25 @@ class Engine {
 };
 
 // Compiles WAT or WASM (told apart by the magic bytes) to a serialized module. Not for a real-time process.
+// The error is one sentence: "compile: line 3, column 10: unknown func: failed to find name `$foo`, in `(call
+// $foo)`; ..."
 [[nodiscard]] Expected<std::string> compile(Engine& engine, std::string_view source);
 
 class Controller {
   public:
     // Maps a .cwasm and instantiates it; its start function has the tick's deadline too, so the epoch must be
-    // advancing. The error names the stage: "link: unknown import ...", "link: the export `process` ...", "instantiate: ...".
-    [[nodiscard]] static Expected<std::unique_ptr<Controller>> load(std::shared_ptr<Engine> engine, const RobotConfig& config,
+    // advancing. The error names the stage: "link: unknown import ...", "link: the export `process` ...",
+    // "instantiate: ...". The file must come from compile() and be replaced by renaming only: it is mapped
+    // and run as machine code.
+    [[nodiscard]] static Expected<std::unique_ptr<Controller>> load(std::shared_ptr<Engine> engine,
+                                                                    const RobotConfig& config,
                                                                     const std::filesystem::path& cwasm);
     virtual ~Controller() = default;
-    // Calls process(tick). Real-time: no allocation on the way, none after a normal return.
+    // Calls process(tick). Real-time: no allocation on the way, none after a normal return. kDeadline: it
+    // took more than the budget, whether it was interrupted or came back late. The calling thread needs 512
+    // KiB of stack.
     [[nodiscard]] virtual TickResult tick(std::int64_t tick, const TickInput& input, TickOutput& output) = 0;
-    // What wasmtime said of the last trap. Not real-time.
+    // Of the last tick that was not kOk: what happened, in which function, and how to mend it. Not real-time.
     [[nodiscard]] virtual std::string trap_message() const = 0;
 };
 

@@ -12,7 +12,8 @@ struct PeerInputs {
 };
 
 // Hazard: a dead peer that looks alive. A beat of a peer that is not attached is nobody's.
-void observe(PeerState& peer, const PeerInputs& seen, std::int64_t period_ns, std::int64_t timeout_ns) {
+void observe(PeerState& peer, const PeerInputs& seen, std::int64_t period_ns,
+             std::int64_t timeout_ns) noexcept {
     if (!seen.attached) {
         peer = PeerState{};
         return;
@@ -37,7 +38,7 @@ bool left_while_armed(bool was_attached, bool attached, bool armed) {
     return was_attached && !attached && armed;
 }
 
-StopCause cause_of(shm::ControllerFault fault) {
+StopCause cause_of(shm::ControllerFault fault) noexcept {
     switch (fault) {
         case shm::ControllerFault::kNotFinite:
             return StopCause::kControllerNotFinite;
@@ -53,7 +54,7 @@ StopCause cause_of(shm::ControllerFault fault) {
 
 }  // namespace
 
-Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) {
+Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) noexcept {
     const bool core_was_attached = state.core.attached;
     const bool worker_was_attached = state.worker.attached;
     const bool armed = state.core_was_armed || inputs.core_armed;

@@ -67,6 +67,6 @@ struct Outputs {
     bool arm_permitted;
 };
 
-[[nodiscard]] Outputs step(const KernelConfig& config, State& state, const Inputs& inputs);
+[[nodiscard]] Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) noexcept;
 
 }  // namespace holdfast::safety

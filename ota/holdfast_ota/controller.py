@@ -10,6 +10,7 @@ from pathlib import Path
 import wasmtime
 
 from holdfast_ota.errors import PublishError
+from holdfast_ota.target import MAX_CONTROLLER_BYTES
 
 _ABI = {
     "command": {"set", "count", "limit_min", "limit_max"},
@@ -34,10 +35,7 @@ def read_controller(path: Path) -> bytes:
     if not source:
         raise PublishError(f"{path} is empty: build the controller again")
     try:
-        if source.startswith(b"\0asm"):
-            binary = source
-        else:
-            binary = bytes(wasmtime.wat2wasm(source.decode()))
+        binary = source if source.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(source.decode()))
         module = wasmtime.Module(wasmtime.Engine(), binary)
     except UnicodeDecodeError as error:
         raise PublishError(
@@ -45,6 +43,10 @@ def read_controller(path: Path) -> bytes:
         ) from error
     except wasmtime.WasmtimeError as error:
         raise PublishError(f"{path} does not compile: {str(error).strip()}") from error
+    if len(binary) > MAX_CONTROLLER_BYTES:
+        raise PublishError(
+            f"{path} has {len(binary)} bytes, and robots take {MAX_CONTROLLER_BYTES}: make it smaller"
+        )
     _check_shape(path, module)
     return binary
 
@@ -62,5 +64,9 @@ def _check_shape(path: Path, module: wasmtime.Module) -> None:
         )
     for item in module.imports:
         if item.name not in _ABI.get(item.module, set()):
-            known = ", ".join(f"{module_}.{name}" for module_, names in _ABI.items() for name in sorted(names))
-            raise PublishError(f"{path} imports {item.module}.{item.name}, which no robot has: use one of {known}")
+            known = ", ".join(
+                f"{module_}.{name}" for module_, names in _ABI.items() for name in sorted(names)
+            )
+            raise PublishError(
+                f"{path} imports {item.module}.{item.name}, which no robot has: use one of {known}"
+            )

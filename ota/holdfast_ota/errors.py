@@ -3,7 +3,7 @@
     HoldfastError
     └── OtaError
         ├── PublishError   the publisher's side: nothing was signed, or the mirror was left as it was (exit code 1)
-        └── Refusal        the robot's side: an update was not taken, and the running controller did not notice
+        └── RefusalError        the robot's side: an update was not taken, and the running controller did not notice
 
 Every message says what, where, and how to mend it.
 """
@@ -43,7 +43,7 @@ class Reason(StrEnum):
     STORAGE = "storage"
 
 
-class Refusal(OtaError):
+class RefusalError(OtaError):
     """A robot did not take an update; the message names the target, the reason and the mend."""
 
     def __init__(self, reason: Reason, target: str, problem: str, mend: str) -> None:

@@ -48,7 +48,7 @@ from holdfast_ota.errors import PublishError
 from holdfast_ota.keys import KeyFolder
 from holdfast_ota.target import Kind, Target, next_version, parse_version
 
-T = TypeVar("T", bound=Signed)
+T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 
 Progress = Callable[[str], None]
 """Called with a sentence after each step that is durable."""
@@ -78,11 +78,17 @@ class Expiry:
         for field in fields(self):
             days = getattr(self, field.name)
             if not 0.0 < days <= 36500.0:
-                raise PublishError(f"{field.name} = {days} is not a time that signatures can last: use 0 to 36500 days")
+                raise PublishError(
+                    f"{field.name} = {days} is not a time that signatures can last: use 0 to 36500 days"
+                )
 
     def of(self, role: str) -> timedelta:
         """Return the life of a role's signatures; delegated roles live as long as targets."""
-        own = {Root.type: self.root_days, Snapshot.type: self.snapshot_days, Timestamp.type: self.timestamp_days}
+        own = {
+            Root.type: self.root_days,
+            Snapshot.type: self.snapshot_days,
+            Timestamp.type: self.timestamp_days,
+        }
         return timedelta(days=own.get(role, self.targets_days))
 
 
@@ -144,12 +150,16 @@ class Repository:
                 "use 1 to 16 keys and a threshold between 1 and their number"
             )
         if directory.exists() or directory.is_symlink():
-            raise PublishError(f"{directory} exists: name a new folder (an existing repository is never replaced)")
+            raise PublishError(
+                f"{directory} exists: name a new folder (an existing repository is never replaced)"
+            )
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         except OSError as error:
-            raise PublishError(f"{directory} cannot be made ({error.strerror}): name a folder you can write") from error
+            raise PublishError(
+                f"{directory} cannot be made ({error.strerror}): name a folder you can write"
+            ) from error
         try:
             repository = cls(part, now=now, progress=progress)
             repository._found(root_keys, root_threshold, expiry or Expiry())
@@ -178,12 +188,11 @@ class Repository:
             root.add_key(self.keys.generate(role).public_key, role)
         self._progress(f"keys made in {self.keys.directory.name}")
 
-        delegations = Delegations(keys={}, roles={})
-        assert delegations.roles is not None
+        roles: dict[str, DelegatedRole] = {}
+        delegations = Delegations(keys={}, roles=roles)
         targets = Targets(version=1, expires=self._until(Targets.type), delegations=delegations)
         for kind in Kind:
-            role = DelegatedRole(kind.role, [], 1, terminating=True, paths=[kind.path_pattern])
-            delegations.roles[kind.role] = role
+            roles[kind.role] = DelegatedRole(kind.role, [], 1, terminating=True, paths=[kind.path_pattern])
             targets.add_key(self.keys.generate(kind.role).public_key, kind.role)
 
         self._sign_and_write(Root.type, root, signers)
@@ -203,7 +212,13 @@ class Repository:
     # -- changing it --------------------------------------------------------------------------------------------------
 
     def publish(
-        self, kind: Kind, name: str, data: bytes, *, version: str | None = None, rollout_percent: int | None = None
+        self,
+        kind: Kind,
+        name: str,
+        data: bytes,
+        *,
+        version: str | None = None,
+        rollout_percent: int | None = None,
     ) -> Published:
         """Sign a new version of something; without `version`, the one after the newest.
 
@@ -347,12 +362,14 @@ class Repository:
 
     def _load(self, file_name: str, data: bytes | None = None) -> Signed:
         try:
-            metadata: Metadata[Signed] = Metadata.from_bytes(data if data is not None else self._read(file_name))
+            metadata: Metadata[Any] = Metadata.from_bytes(
+                data if data is not None else self._read(file_name)
+            )
         except RepositoryError as error:
             raise PublishError(
                 f"{self.metadata / file_name} is damaged ({error}): restore the repository from its mirror or a backup"
             ) from error
-        return metadata.signed
+        return cast(Signed, metadata.signed)
 
     def _root(self) -> Root:
         versions = [int(path.name.split(".")[0]) for path in self.metadata.glob("[0-9]*.root.json")]
@@ -437,9 +454,13 @@ class Repository:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise PublishError(f"another holdfast ota works on {self.directory}: wait for it and try again") from error
+            raise PublishError(
+                f"another holdfast ota works on {self.directory}: wait for it and try again"
+            ) from error
         except (RepositoryError, UnverifiedSignatureError) as error:
-            raise PublishError(f"{self.directory} cannot be signed ({error}): restore it from a backup") from error
+            raise PublishError(
+                f"{self.directory} cannot be signed ({error}): restore it from a backup"
+            ) from error
         except OSError as error:
             raise PublishError(
                 f"{self.directory} cannot be written ({error.strerror}): nothing became visible; make room and try again"
@@ -494,4 +515,6 @@ def _read_whole(path: Path) -> bytes:
             f"{path} is missing, so this is no whole repository: make one with holdfast ota init, or restore it"
         ) from error
     except OSError as error:
-        raise PublishError(f"{path} cannot be read ({error.strerror}): check the file's permissions") from error
+        raise PublishError(
+            f"{path} cannot be read ({error.strerror}): check the file's permissions"
+        ) from error

@@ -13,6 +13,9 @@ from pathlib import PurePosixPath
 
 from packaging.version import InvalidVersion, Version
 
+MAX_CONTROLLER_BYTES = 4 << 20
+"""What a robot's deployer takes (holdfast.worker.deploy)."""
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 
@@ -45,9 +48,13 @@ def parse_version(text: str) -> Version:
     try:
         version = Version(text)
     except InvalidVersion:
-        raise ValueError(f"{text!r} is not a version: write a number or semantic version such as 3 or 1.4.0") from None
+        raise ValueError(
+            f"{text!r} is not a version: write a number or semantic version such as 3 or 1.4.0"
+        ) from None
     if version.epoch or version.local:
-        raise ValueError(f"{text!r} has an epoch or a local part (! or +): write a version such as 3 or 1.4.0")
+        raise ValueError(
+            f"{text!r} has an epoch or a local part (! or +): write a version such as 3 or 1.4.0"
+        )
     return version
 
 

@@ -1,0 +1,70 @@
+"""Writes the configuration of the robot's nats-server: `python -m holdfast_image.broker`, run before it starts.
+
+Made anew at each start from robot.toml (the JetStream domain is the robot's id) and /etc/holdfast/fleet.conf (a
+nats-server fragment with the leaf node's remote; without the file the robot stands alone).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from holdfast_image.errors import UsageError
+from holdfast_image.firstboot import ROBOT_ID
+
+_CONFIGURATION = """\
+# Written by holdfast_image.broker at each start; change robot.toml or fleet.conf instead.
+server_name: "{robot_id}"
+listen: "127.0.0.1:4222"
+http: "127.0.0.1:8222"
+max_payload: 8MB
+jetstream {{
+  store_dir: "/var/lib/holdfast/nats"
+  domain: "{robot_id}"
+  max_memory_store: 64MB
+  max_file_store: 1GB
+  # What was acknowledged survives a power cut.
+  sync_interval: always
+}}
+"""
+
+
+def server_configuration(robot_toml: str, fleet: str | None) -> str:
+    """Return nats-server's configuration for this robot.
+
+    Raises:
+        UsageError: robot.toml has no usable `[robot] id`.
+    """
+    try:
+        robot_id = tomllib.loads(robot_toml)["robot"]["id"]
+    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"robot.toml: no [robot] id ({error}); `holdfast robot check` says more") from error
+    if not isinstance(robot_id, str) or not ROBOT_ID.fullmatch(robot_id):
+        raise UsageError(f"robot.toml: [robot] id {robot_id!r} cannot name a JetStream domain; use letters, digits, '-', '_'")
+    return _CONFIGURATION.format(robot_id=robot_id) + (fleet or "")
+
+
+def main() -> int:
+    """Write server.conf into the service's run-time directory, readable by the broker's user only."""
+    fleet = Path("/etc/holdfast/fleet.conf")
+    target = Path("/run/holdfast-nats/server.conf")
+    try:
+        text = server_configuration(
+            Path("/etc/holdfast/robot.toml").read_text(), fleet.read_text() if fleet.is_file() else None
+        )
+        partial = target.with_suffix(".partial")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(text)
+        shutil.chown(partial, "holdfast-nats", "holdfast-nats")
+        partial.replace(target)
+    except (UsageError, OSError) as error:
+        print(f"<3>{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

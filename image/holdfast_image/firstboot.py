@@ -1,0 +1,140 @@
+"""Personalises the robot at boot: `python -m holdfast_image.firstboot`, started by holdfast-firstboot.service.
+
+Runs at every boot and changes nothing that is already right. What it applies are systemd credentials:
+
+- `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
+- `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
+- `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
+
+A robot without a robot.toml gets the image's example, /usr/share/holdfast/robot.toml.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from holdfast_image.errors import UsageError
+
+ROBOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_LEAF_URL = re.compile(r"(?:nats-leaf|nats|tls|ws|wss)://[^\s\"]+")
+_ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
+
+
+def write_durably(path: Path, text: str, mode: int) -> bool:
+    """Replace a file in one step and have it on disk before returning; False if it already held `text`."""
+    if path.is_file() and path.read_text() == text:
+        return False
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return True
+
+
+def with_robot_id(toml: str, robot_id: str) -> str:
+    """Return `toml` with `[robot] id` set and every other line as it was.
+
+    Raises:
+        UsageError: the id cannot be a NATS subject token, or the file has no `[robot] id` line.
+    """
+    if not ROBOT_ID.fullmatch(robot_id):
+        raise UsageError(
+            f"robot id {robot_id!r}: use 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit"
+        )
+    lines = toml.splitlines(keepends=True)
+    section = ""
+    for index, line in enumerate(lines):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            section = header[1].strip()
+        elif section == "robot" and (key := re.match(r"(\s*id\s*=\s*)(\"[^\"]*\"|'[^']*')", line)):
+            lines[index] = f"{key[1]}{json.dumps(robot_id)}{line[key.end() :]}"
+            return "".join(lines)
+    raise UsageError('robot.toml has no line `id = "..."` below [robot]; write one')
+
+
+def fleet_configuration(url: str) -> str:
+    """Return the nats-server fragment that makes this robot a leaf of the fleet at `url`.
+
+    Raises:
+        UsageError: `url` is not a leaf node URL.
+    """
+    if not _LEAF_URL.fullmatch(url):
+        raise UsageError(f"fleet URL {url!r}: expected nats-leaf://user:password@host:port")
+    return f"leafnodes {{\n  remotes = [ {{ url: {json.dumps(url)} }} ]\n}}\n"
+
+
+def environment(text: str) -> str:
+    """Return the lines of `holdfast.env`, checked.
+
+    Raises:
+        UsageError: a line is not HOLDFAST_KEY=VALUE; the message has its number.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if not _ENV_LINE.fullmatch(line):
+            raise UsageError(f"credential holdfast.env, line {number}: expected HOLDFAST_KEY=VALUE, found {line!r}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _credential(name: str) -> str | None:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(directory) / name if directory else None
+    return path.read_text().strip() if path is not None and path.is_file() else None
+
+
+def _robot_toml(root: Path) -> str:
+    path = root / "etc/holdfast/robot.toml"
+    if path.is_file() and path.stat().st_size > 0:
+        return path.read_text()
+    return (root / "usr/share/holdfast/robot.toml").read_text()
+
+
+def personalise(root: Path, robot_id: str | None, fleet_url: str | None, env: str | None) -> list[str]:
+    """Apply what is given below `root`; return the names of the files that changed.
+
+    Raises:
+        UsageError: a value is malformed; files named before it in the module's list may be written already.
+    """
+    toml = _robot_toml(root)
+    if robot_id is not None:
+        toml = with_robot_id(toml, robot_id)
+    tomllib.loads(toml)
+    wanted = [("etc/holdfast/robot.toml", toml, 0o644)]
+    if fleet_url is not None:
+        wanted.append(("etc/holdfast/fleet.conf", fleet_configuration(fleet_url), 0o600))
+    if env is not None:
+        wanted.append(("run/holdfast/env", environment(env), 0o644))
+    return [name for name, text, mode in wanted if write_durably(root / name, text, mode)]
+
+
+def main() -> int:
+    """Apply the credentials; a malformed one is reported on standard error and leaves the robot as it was."""
+    try:
+        changed = personalise(
+            Path("/"),
+            _credential("holdfast.robot-id"),
+            _credential("holdfast.fleet-url"),
+            _credential("holdfast.env"),
+        )
+    except (UsageError, OSError, tomllib.TOMLDecodeError) as error:
+        print(f"<3>{error}", file=sys.stderr)
+        return 1
+    print(f"<6>changed: {', '.join(changed) or 'nothing'}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -291,7 +291,9 @@ class _Loader:
         if self._resolved:
             self._check_position_states()
         if self._problems:
-            raise ConfigError("\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0])))
+            raise ConfigError(
+                "\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0]))
+            )
         assert robot and control and safety and worker and ota and telemetry  # noqa: S101 - no problem: all sound
         return RobotConfig(
             robot,
@@ -369,7 +371,9 @@ class _Loader:
     def _check_control(self, control: Control, safety: Safety, worker: Worker) -> None:
         if control.tier1_hz % control.controller_hz:
             self._section_problem(
-                "control", "controller_hz", f"tier1_hz {control.tier1_hz} is not a multiple of it; choose a divisor"
+                "control",
+                "controller_hz",
+                f"tier1_hz {control.tier1_hz} is not a multiple of it; choose a divisor",
             )
         if control.controller_priority >= control.tier1_priority:
             self._section_problem(
@@ -451,10 +455,15 @@ class _Loader:
                 low, high = command.limits
                 if low > 0 or high < 0:
                     self._entry_problem(
-                        "command", index, "limits", "must contain 0, which is the stop of this channel; widen them"
+                        "command",
+                        index,
+                        "limits",
+                        "must contain 0, which is the stop of this channel; widen them",
                     )
                 elif not low <= (command.default or 0.0) <= high:
-                    self._entry_problem("command", index, "default", "is outside limits; choose a value within them")
+                    self._entry_problem(
+                        "command", index, "default", "is outside limits; choose a value within them"
+                    )
             if command.kind != "effort" and command.position_state is not None:
                 self._reference("command", index, "position_state", "state", command.position_state)
             if command.kind == "velocity" and command.position_limits and command.position_state is None:
@@ -469,7 +478,9 @@ class _Loader:
         addresses: dict[tuple[str, int], str] = {}
         for index, drive in self._sound["drive"].items():
             if drive.turns_per_unit == 0:
-                self._entry_problem("drive", index, "turns_per_unit", "is 0; say how far the motor turns for one unit")
+                self._entry_problem(
+                    "drive", index, "turns_per_unit", "is 0; say how far the motor turns for one unit"
+                )
             command = self._reference("drive", index, "channels", "command", drive.channels[0])
             if command is not None and command in carriers:
                 self._entry_problem(
@@ -494,7 +505,9 @@ class _Loader:
         if self._resolved:
             for index in self._sound["command"]:
                 if index not in carriers:
-                    self._entry_problem("command", index, "name", "no [[drive]] carries this channel; add one")
+                    self._entry_problem(
+                        "command", index, "name", "no [[drive]] carries this channel; add one"
+                    )
 
     def _check_position_states(self) -> None:
         """A stop holds the measured position: measured by another drive or in another unit it would be a move."""
@@ -575,7 +588,9 @@ def _sentence(detail: Mapping[str, Any]) -> str:
         )
         return f'"{given}" {meaning}'
     shown = f"{given} " if isinstance(given, int | float | str) and not isinstance(given, bool) else ""
-    return shown + str(detail["msg"]).replace("Input should be", "must be" if not shown else "is refused: it must be")
+    return shown + str(detail["msg"]).replace(
+        "Input should be", "must be" if not shown else "is refused: it must be"
+    )
 
 
 def _pattern_of(annotated: Any) -> str:

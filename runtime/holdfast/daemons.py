@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from holdfast.layout import Layout, SegmentLayout, SegmentReader
 from holdfast.errors import UnreachableError
+from holdfast.layout import Layout, SegmentLayout, SegmentReader
 from holdfast.seqpacket import Connection
 
 
@@ -44,7 +44,9 @@ class _Daemon:
         _, descriptors = await self._connection.request_with_descriptors({"op": "segment"})
         try:
             if len(descriptors) != 1:
-                raise UnreachableError(f"{self.socket_name} passed {len(descriptors)} descriptors instead of its segment")
+                raise UnreachableError(
+                    f"{self.socket_name} passed {len(descriptors)} descriptors instead of its segment"
+                )
             return SegmentReader(layout, descriptors[0])
         finally:
             for fd in descriptors:

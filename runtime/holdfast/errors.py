@@ -1,12 +1,12 @@
 """Errors of the runtime, seen from the user's side: what went wrong, where, and how to mend it.
 
-    HoldfastError          something a person can act on; the CLI prints it as one sentence, exit code 1
-    ├── ConfigError        robot.toml, the environment or a command line is wrong (exit code 2)
-    ├── UnreachableError   a process, socket or broker does not answer
-    ├── RefusedError       the robot understood and said no (latched stop, not privileged, drive error, ...)
-    ├── RejectedError      a controller did not pass compile, link, instantiate or verify
-    └── StoreError         the worker's database cannot be read or written
-        └── StoreFullError the disk (or its quota) is full; nothing was acknowledged
+HoldfastError          something a person can act on; the CLI prints it as one sentence, exit code 1
+├── ConfigError        robot.toml, the environment or a command line is wrong (exit code 2)
+├── UnreachableError   a process, socket or broker does not answer
+├── RefusedError       the robot understood and said no (latched stop, not privileged, drive error, ...)
+├── RejectedError      a controller did not pass compile, link, instantiate or verify
+└── StoreError         the worker's database cannot be read or written
+└── StoreFullError the disk (or its quota) is full; nothing was acknowledged
 """
 
 from __future__ import annotations

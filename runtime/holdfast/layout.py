@@ -10,6 +10,7 @@ import asyncio
 import json
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -95,7 +96,9 @@ async def load_layout() -> Layout:
     )
     out, err = await process.communicate()
     if process.returncode != 0:
-        raise UnreachableError(f"holdfast-control --print-layout failed: {err.decode(errors='replace').strip()}")
+        raise UnreachableError(
+            f"holdfast-control --print-layout failed: {err.decode(errors='replace').strip()}"
+        )
     try:
         return _parsed(out.decode())
     except (ValueError, KeyError, TypeError) as error:
@@ -119,7 +122,9 @@ class SegmentReader:
         """
         size = os.fstat(fd).st_size
         if size < layout.size:
-            raise UnreachableError(f"the segment has {size} bytes, the layout {layout.size}: mixed versions installed")
+            raise UnreachableError(
+                f"the segment has {size} bytes, the layout {layout.size}: mixed versions installed"
+            )
         self._map = mmap.mmap(fd, layout.size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
         self._record: NDArray[np.void] = np.frombuffer(self._map, dtype=layout.dtype, count=1)
         found = (
@@ -133,7 +138,7 @@ class SegmentReader:
                 f"{layout.version}, {layout.size}: mixed versions of holdfast are installed"
             )
         data = [name for name in layout.dtype.names or () if name.startswith("data.")]
-        fields = layout.dtype.fields or {}
+        fields: Mapping[str, Any] = layout.dtype.fields or {}
         self._start = min(int(fields[name][1]) for name in data)
         self._end = max(int(fields[name][1]) + fields[name][0].itemsize for name in data)
         self._data_dtype = np.dtype(

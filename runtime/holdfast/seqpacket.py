@@ -36,12 +36,16 @@ class Connection:
         Raises:
             UnreachableError: there is no such socket, nobody listens, or this user may not open it.
         """
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
         try:
             sock.connect(str(path))
         except PermissionError as error:
             sock.close()
-            raise UnreachableError(f"{path}: this user may not open the socket; use sudo or the group holdfast") from error
+            raise UnreachableError(
+                f"{path}: this user may not open the socket; use sudo or the group holdfast"
+            ) from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
             sock.close()
             raise UnreachableError(f"{path}: nobody listens there; is {_daemon_of(path)} running?") from error
@@ -103,13 +107,17 @@ class Connection:
                 socket.send_fds(self._socket, [message], list(descriptors))
                 break
             except BlockingIOError:
-                await self._ready(asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer)
+                await self._ready(
+                    asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer
+                )
         while True:
             try:
                 data, received, _, _ = socket.recv_fds(self._socket, MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)
                 break
             except BlockingIOError:
-                await self._ready(asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader)
+                await self._ready(
+                    asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader
+                )
         if not data:
             raise ConnectionResetError("closed by the daemon")
         reply = json.loads(data)

@@ -42,6 +42,7 @@ class ControllerRecord:
     cwasm: Path
     state: ControllerRecordState
     fault: str | None
+    changed: str
     last_known_good: str | None
 
 
@@ -138,8 +139,14 @@ class Store:
                 Path(row["cwasm"]),
                 row["state"],
                 row["fault"],
+                row["changed"],
                 row["last_known_good"],
             )
+
+    def controller_digests(self) -> set[str]:
+        """Return the digests of all controllers that are remembered."""
+        with _explained(self.path):
+            return {row[0] for row in self._db.execute("select sha256 from controllers").fetchall()}
 
     def stage_controller(self, *, sha256: str, name: str, version: str, source: bytes, cwasm: Path) -> None:
         """Record a controller that passed verification. Deploying a faulted one again is a person's fresh start."""
@@ -157,7 +164,9 @@ class Store:
     def activate_controller(self, sha256: str) -> None:
         """Record that this controller, and no other, is loaded."""
         with self._transaction() as db:
-            db.execute("update controllers set state = 'inactive', changed = ? where state = 'active'", [now()])
+            db.execute(
+                "update controllers set state = 'inactive', changed = ? where state = 'active'", [now()]
+            )
             db.table("controllers").update(sha256, {"state": "active", "changed": now()})
             db.execute(
                 "delete from controllers where state != 'active' and last_known_good is null and sha256 not in "
@@ -168,7 +177,9 @@ class Store:
     def deactivate_controllers(self) -> None:
         """Record that no controller is to be loaded."""
         with self._transaction() as db:
-            db.execute("update controllers set state = 'inactive', changed = ? where state = 'active'", [now()])
+            db.execute(
+                "update controllers set state = 'inactive', changed = ? where state = 'active'", [now()]
+            )
 
     def mark_controller_good(self, sha256: str) -> None:
         """Record that this controller ran through its health window."""
@@ -341,7 +352,9 @@ class StoreThread:
 
     async def __call__(self, method: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
         """Run a bound method of the store and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: method(*arguments, **named))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: method(*arguments, **named)
+        )
 
     def close(self) -> None:
         """Finish what was begun and close the database."""
@@ -410,7 +423,9 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise StoreFullError(f"{path}: no space is left for the database; free some, nothing was lost") from error
+            raise StoreFullError(
+                f"{path}: no space is left for the database; free some, nothing was lost"
+            ) from error
         raise StoreError(f"{path}: {error}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error

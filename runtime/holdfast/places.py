@@ -44,3 +44,26 @@ def executable(name: str) -> Path:
     raise ConfigError(
         f"the executable {name} is not in {looked}: build it with `uv sync`, or name its directory in HOLDFAST_BIN_DIR"
     )
+
+
+def repository() -> Path:
+    """Return the root of the repository around the working directory.
+
+    Raises:
+        ConfigError: the working directory is not inside the repository.
+    """
+    here = Path.cwd()
+    for place in (here, *here.parents):
+        if (place / "examples" / "robots").is_dir():
+            return place
+    raise ConfigError(f"{here} is not inside the holdfast repository; change into it")
+
+
+def build_directory() -> Path:
+    """Return where results go: $HOLDFAST_BUILD_DIR, or `build` in the repository around the working directory.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    override = os.environ.get("HOLDFAST_BUILD_DIR")
+    return Path(override) if override else repository() / "build"

@@ -1,0 +1,128 @@
+"""NATS servers for sessions and tests: the fleet's hub, and a robot's own broker as its leaf node."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nats.errors
+from nats.aio.client import Client
+
+from holdfast.child import Child
+
+_READY_S = 15.0
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that nobody uses at this moment."""
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The fleet's side: clients outside the robots, and the leaf nodes that robots open to it."""
+
+    directory: Path
+    leaf_host: str = "127.0.0.1"
+    """Where robots may connect to; 0.0.0.0 when they are virtual machines."""
+    port: int = field(default_factory=free_port)
+    leaf_port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return f"nats://fleet:{self.password}@127.0.0.1:{self.port}"
+
+    def leaf_url(self, host: str = "127.0.0.1") -> str:
+        """Address for a robot's leaf node, as seen from `host`'s network."""
+        return f"nats-leaf://robot:{self.password}@{host}:{self.leaf_port}"
+
+    def configuration(self) -> str:
+        """Return the server's configuration file."""
+        return f"""\
+server_name: holdfast-hub
+listen: "127.0.0.1:{self.port}"
+max_payload: 8MB
+ping_interval: "5s"
+ping_max: 2
+authorization {{ user: fleet, password: {json.dumps(self.password)} }}
+jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
+leafnodes {{
+  listen: "{self.leaf_host}:{self.leaf_port}"
+  authorization {{ user: robot, password: {json.dumps(self.password)} }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class RobotBroker:
+    """A robot's own broker: JetStream in the robot's domain, and a leaf node to the hub when there is one."""
+
+    directory: Path
+    robot: str
+    leaf_url: str | None = None
+    port: int = field(default_factory=free_port)
+    monitor_port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        """Address for clients on the robot."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """Address of the monitoring pages."""
+        return f"http://127.0.0.1:{self.monitor_port}"
+
+    def configuration(self) -> str:
+        """Return the server's configuration file."""
+        remotes = f"{{ url: {json.dumps(self.leaf_url)} }}" if self.leaf_url else ""
+        return f"""\
+server_name: {json.dumps(f"holdfast-{self.robot}")}
+listen: "127.0.0.1:{self.port}"
+http: "127.0.0.1:{self.monitor_port}"
+max_payload: 8MB
+ping_interval: "5s"
+ping_max: 2
+jetstream {{ domain: {json.dumps(self.robot)}, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
+leafnodes {{ reconnect: 1, remotes: [ {remotes} ] }}
+"""
+
+
+async def start_broker(server: Hub | RobotBroker, log: Path) -> Child:
+    """Write the configuration, start nats-server and wait until it takes clients.
+
+    Raises:
+        ConfigError: nats-server is not installed.
+        UnreachableError: it did not start.
+    """
+    server.directory.mkdir(parents=True, exist_ok=True)
+    file = server.directory / "nats-server.conf"
+    file.touch(mode=0o600)
+    file.write_text(server.configuration(), encoding="utf-8")
+    name = "nats-server (hub)" if isinstance(server, Hub) else "nats-server (robot)"
+    child = await Child.start(name, ["nats-server", "-c", file], environment=os.environ, log=log)
+
+    async def answers() -> bool:
+        client = Client()
+        try:
+            await client.connect(
+                servers=[server.url], allow_reconnect=False, connect_timeout=1, error_cb=_ignore
+            )
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        await client.close()
+        return True
+
+    await child.until(answers, _READY_S)
+    return child
+
+
+async def _ignore(_: Exception) -> None:
+    """Errors of an attempt that will be repeated."""

@@ -1,0 +1,182 @@
+"""`holdfast robot`: look at a robot, deploy to it, arm, stop and reset it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
+from holdfast.config import load_robot_config
+from holdfast.errors import ConfigError, HoldfastError
+from holdfast.robot_view import render
+from holdfast.target import resolve_target
+
+
+@click.group(epilog=EXIT_CODES)
+def robot() -> None:
+    """Look at a robot, deploy to it, arm, stop and reset it.
+
+    Which robot: --robot, else $HOLDFAST_ROBOT, else the session that `holdfast up` started, else this machine.
+
+    Example: holdfast robot deploy examples/controllers/sine.wat && holdfast robot arm
+    """
+
+
+def _robot_option(function: Callable[..., Any]) -> Any:
+    return click.option(
+        "--robot",
+        "robot_name",
+        metavar="TARGET",
+        help="'local', a session file, or nats://user:password@host:port/robot-id.",
+    )(json_option(function))
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def status(robot_name: str | None, as_json: bool) -> None:
+    """Show mode, controller, joints, loop statistics, safety and counters.
+
+    Example: holdfast robot status --json
+    """
+
+    async def work() -> dict[str, Any]:
+        return await resolve_target(robot_name).status()
+
+    found = run(work(), as_json=as_json)
+    if as_json:
+        print_json(found)
+    else:
+        console.print(render(found))
+    if all("error" in (found.get(part) or {}) for part in ("control", "safety")):
+        raise SystemExit(1)
+
+
+@robot.command(epilog=EXIT_CODES)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the controller; the file's name without its ending by default.")
+@click.option("--version", default="", help="Version to show and remember.")
+@_robot_option
+def deploy(file: Path, name: str | None, version: str, robot_name: str | None, as_json: bool) -> None:
+    """Compile, verify (100 ticks) and activate a controller, WAT or WASM; the running one goes on if it fails.
+
+    Example: holdfast robot deploy examples/controllers/sine.wat
+    """
+
+    async def work() -> dict[str, Any]:
+        try:
+            source = file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}; name a .wat or .wasm file") from error
+        return await resolve_target(robot_name).deploy(name or file.stem, version, source)
+
+    if as_json:
+        print_json(run(work(), as_json=True))
+        return
+    with console.status(f"{file.name}: compile, link, verify, activate ..."):
+        done = run(work(), as_json=False)
+    ticks = (done.get("verify") or {}).get("ticks", "?")
+    console.print(
+        f"[green]active[/green]: {name or file.stem}, verified over {ticks} ticks, {done['sha256'][:12]}"
+    )
+
+
+def _act(robot_name: str | None, as_json: bool, verb: str, done: str) -> None:
+    async def work() -> None:
+        await getattr(resolve_target(robot_name), verb)()
+
+    run(work(), as_json=as_json)
+    if as_json:
+        print_json({})
+    else:
+        console.print(done)
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def arm(robot_name: str | None, as_json: bool) -> None:
+    """Let the active controller move the robot. Local only; says every reason why not.
+
+    Example: holdfast robot arm
+    """
+    _act(robot_name, as_json, "arm", "[bold green]armed[/bold green]: the controller moves the robot")
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def disarm(robot_name: str | None, as_json: bool) -> None:
+    """Stop in a controlled way. Local only.
+
+    Example: holdfast robot disarm
+    """
+    _act(robot_name, as_json, "disarm", "disarmed: the robot stops along its deceleration limits")
+
+
+@robot.command(epilog=EXIT_CODES)
+@click.option("--reason", default="operator command", help="Kept with the latched stop.")
+@_robot_option
+def estop(reason: str, robot_name: str | None, as_json: bool) -> None:
+    """Stop now and latch it: survives restarts and power cuts until somebody resets it.
+
+    Example: holdfast robot estop --reason "hand in the cell"
+    """
+
+    async def work() -> int:
+        return await resolve_target(robot_name).estop(reason)
+
+    number = run(work(), as_json=as_json)
+    if as_json:
+        print_json({"latch_sequence": number})
+    else:
+        console.print(
+            f"[bold red]E-STOP {number} is latched[/bold red]: clear it with `holdfast robot reset`"
+        )
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def reset(robot_name: str | None, as_json: bool) -> None:
+    """Clear a latched stop. Local only; refused while its cause stands. Nothing moves until `arm`.
+
+    Example: holdfast robot reset
+    """
+    _act(robot_name, as_json, "reset", "the stop is cleared: nothing moves until `holdfast robot arm`")
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def unload(robot_name: str | None, as_json: bool) -> None:
+    """Stop in a controlled way and drop the active controller; it is not restored after a restart.
+
+    Example: holdfast robot unload
+    """
+    _act(robot_name, as_json, "unload", "no controller is loaded")
+
+
+@robot.command(epilog=EXIT_CODES)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def check(file: Path, as_json: bool) -> None:
+    """Validate a robot.toml; names file, line and key of every problem.
+
+    Example: holdfast robot check examples/robots/arm.toml
+    """
+    try:
+        config = load_robot_config(file)
+    except HoldfastError as error:
+        fail(error, as_json=as_json)
+    found = {
+        "robot": config.robot.id,
+        "commands": len(config.command),
+        "states": len(config.state),
+        "drives": len(config.drive),
+    }
+    if as_json:
+        print_json(found)
+    else:
+        console.print(
+            f"[green]valid[/green]: robot {config.robot.id}, {len(config.command)} commands, {len(config.state)} "
+            f"states, {len(config.drive)} drives"
+        )

@@ -1,0 +1,146 @@
+"""A robot's status as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_MODE_STYLE = {
+    "armed": "bold green",
+    "disarmed": "bold",
+    "stopping": "yellow",
+    "estop": "bold red",
+    "fault": "bold red",
+}
+_QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks")
+
+
+def render(status: dict[str, Any]) -> RenderableType:
+    """Return the whole status."""
+    parts = [_summary(status)]
+    if status.get("state"):
+        parts.append(_channels(status))
+    if "loop" in status:
+        parts.append(_loop(status["loop"]))
+    counters = _counters(status)
+    if counters.row_count:
+        parts.append(counters)
+    return Group(*parts)
+
+
+def _summary(status: dict[str, Any]) -> Table:
+    table = Table(title=f"Robot {status.get('robot') or 'unknown'}", show_header=False, title_justify="left")
+    table.add_column(style="dim")
+    table.add_column()
+    control = status.get("control") or {"error": "no answer"}
+    if "error" in control:
+        table.add_row("core", Text(control["error"], style="red"))
+    else:
+        mode = str(control.get("mode"))
+        table.add_row("mode", Text(mode, style=_MODE_STYLE.get(mode, "")))
+        table.add_row("controller", _controller(control.get("controller")))
+        blockers = control.get("arm_blockers") or []
+        if blockers and mode == "disarmed":
+            table.add_row("before arming", "\n".join(map(str, blockers)))
+        realtime = control.get("realtime") or {}
+        if realtime.get("degraded"):
+            shortfalls = "; ".join(realtime.get("shortfalls", []))
+            table.add_row("real time", Text(f"degraded: {shortfalls}", style="yellow"))
+    table.add_row("safety", _safety(status.get("safety") or {"error": "no answer"}))
+    table.add_row("worker", _worker(status.get("worker") or {"error": "no answer"}))
+    return table
+
+
+def _controller(controller: dict[str, Any] | None) -> Text:
+    if not controller:
+        return Text("none", style="dim")
+    version = f" {controller['version']}" if controller.get("version") else ""
+    text = Text(
+        f"{controller.get('name')}{version}, {controller.get('state')}, tick {controller.get('tick')}"
+    )
+    text.append(f"  {str(controller.get('sha256'))[:12]}", style="dim")
+    if controller.get("state") == "faulted":
+        text.append(f"\n{controller.get('fault')}: {controller.get('message')}", style="red")
+    return text
+
+
+def _safety(safety: dict[str, Any]) -> Text:
+    if "error" in safety:
+        return Text(safety["error"], style="red")
+    if not safety.get("latched"):
+        return Text("no stop latched", style="green")
+    text = Text(f"E-STOP {safety.get('latch_sequence')} latched: {safety.get('cause')}", style="bold red")
+    if safety.get("reason"):
+        text.append(f" ({safety['reason']})")
+    text.append(f"\nsince {safety.get('since')}", style="dim")
+    if safety.get("standing") not in (None, "none"):
+        text.append(f"\nstill standing: {safety['standing']}", style="red")
+    return text
+
+
+def _worker(worker: dict[str, Any]) -> Text:
+    if "error" in worker:
+        return Text(worker["error"], style="red")
+    tasks = worker.get("tasks") or {}
+    waiting = (
+        f"{tasks.get('queued', 0)} queued, {tasks.get('running', 0)} running, {tasks.get('done', 0)} done"
+    )
+    text = Text(f"fleet link {'up' if worker.get('fleet_link') else 'down'}; tasks: {waiting}")
+    if worker.get("damaged_store"):
+        text.append(f"\ndamaged database set aside: {worker['damaged_store']}", style="red")
+    if worker.get("store_error"):
+        text.append(f"\n{worker['store_error']}", style="red")
+    return text
+
+
+def _channels(status: dict[str, Any]) -> Table:
+    table = Table(title="Joints", title_justify="left")
+    table.add_column("channel")
+    table.add_column("value", justify="right")
+    table.add_column("sent", justify="right")
+    sent = dict(status.get("sent") or {})
+    for name, value in status["state"].items():
+        command = name.rsplit(".", 1)[0] if name.endswith(".position") else name
+        table.add_row(name, _number(value), _number(sent.pop(command)) if command in sent else "")
+    for name, value in sent.items():
+        table.add_row(name, "", _number(value))
+    return table
+
+
+def _loop(loop: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"Loop: {loop['cycles']} cycles, {loop['missed']} missed deadlines", title_justify="left"
+    )
+    for heading in ("µs", "p50", "p99", "max"):
+        table.add_column(heading, justify="left" if heading == "µs" else "right")
+    for name, key in (
+        ("wake latency", "wake_us"),
+        ("cycle time", "cycle_us"),
+        ("controller tick", "controller_us"),
+    ):
+        row = loop.get(key) or {}
+        table.add_row(name, *(_microseconds(row.get(part)) for part in ("p50", "p99", "max")))
+    return table
+
+
+def _counters(status: dict[str, Any]) -> Table:
+    table = Table(title="Counters that are not zero", title_justify="left")
+    table.add_column("counter")
+    table.add_column("value", justify="right")
+    core = (status.get("control") or {}).get("counters") or {}
+    worker = (status.get("worker") or {}).get("counters") or {}
+    for name, value in [*core.items(), *worker.items()]:
+        if value and name not in _QUIET_COUNTERS:
+            table.add_row(name, str(value))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def _microseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

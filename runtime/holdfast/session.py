@@ -1,0 +1,53 @@
+"""A robot that `holdfast up` runs: as processes of this machine (host) or in a virtual machine (vm)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from holdfast.target import Target
+
+Report = Callable[[str], None]
+
+
+class Session(Protocol):
+    """What `holdfast up` and its self-check need of a robot. Errors are HoldfastError."""
+
+    kind: Literal["host", "vm"]
+    robot_id: str
+    accel: str
+    """What runs the instructions: "none" (the host itself), "kvm" or "tcg"."""
+    notes: list[str]
+    """What differs from a real robot, one sentence each, shown to the user; complete once `start` has returned."""
+
+    async def start(self, report: Report) -> None:
+        """Begin everything that the robot consists of; tell `report` each step in a few words."""
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Return when the loop runs and the worker takes requests over the hub."""
+
+    @property
+    def target(self) -> Target:
+        """The robot, for commands: deploy goes through the hub, arm and reset are local."""
+
+    async def plant(self) -> dict[str, Any]:
+        """Return the status of holdfast-plant: `{"drives": {...}}` of plant-control.sock."""
+
+    def description(self) -> dict[str, Any]:
+        """Return what session.json holds besides kind, robot_id and pid: hub_url, and run_dir or ssh."""
+
+    async def close(self) -> None:
+        """End everything in good order; safe to call at any time, and twice."""
+
+
+def write_session_file(session: Session, file: Path) -> None:
+    """Let other commands find this session; only this user may read it: it holds a password."""
+    body = {"kind": session.kind, "robot_id": session.robot_id, "pid": os.getpid(), **session.description()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    part.rename(file)

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 #include "wasm/engine.hpp"
 
@@ -10,7 +12,6 @@ constexpr std::string_view kElfMagic{
     "\x7f"
     "ELF",
     4};
-constexpr std::size_t kMaxSourceLine = 120;
 
 std::string_view line_of(std::string_view source, std::size_t number) {
     for (; number > 1; --number) {
@@ -20,7 +21,7 @@ std::string_view line_of(std::string_view source, std::size_t number) {
     }
     source = source.substr(0, source.find('\n'));
     source.remove_prefix(std::min(source.find_first_not_of(" \t"), source.size()));
-    return source.substr(0, kMaxSourceLine);
+    return source;
 }
 
 // wasmtime's parser says "what\n  --> <anon>:LINE:COLUMN\n" and draws the place; here it becomes one
@@ -36,9 +37,11 @@ std::string wat_message(const wasmtime_error_t& error, std::string_view source) 
     const std::string line(position.substr(0, position.find(':')));
     const std::string_view behind = position.substr(std::min(line.size() + 1, position.size()));
     const std::string column(behind.substr(0, behind.find_first_not_of("0123456789")));
+    const std::string_view there = line_of(source, std::strtoul(line.c_str(), nullptr, 10));
     return "compile: line " + line + ", column " + column + ": " +
-           std::string(message.substr(0, message.find('\n'))) + ", in " +
-           in_quotes(line_of(source, std::strtoul(line.c_str(), nullptr, 10))) + "; correct the WAT there";
+           std::string(message.substr(0, message.find('\n'))) +
+           (there.empty() ? ", at the end of the text" : ", in " + in_quotes(there)) +
+           "; correct the WAT there";
 }
 
 Expected<std::string> compile_binary(Engine& engine, std::string_view binary) {

@@ -50,6 +50,9 @@ class Engine {
     virtual ~Engine() = default;
     // One epoch is one millisecond: the Tier-1 thread calls it each millisecond. Wait-free, any thread.
     virtual void increment_epoch() = 0;
+    // A thread that will call tick() calls this first, once, before it is real-time: what wasmtime keeps for each
+    // thread is then allocated here and not in the first tick.
+    virtual void prepare_thread() = 0;
 };
 
 // Compiles WAT or WASM (told apart by the magic bytes) to a serialized module. Not for a real-time process.

@@ -28,7 +28,22 @@ void choose_memory(wasm_config_t* config) {
     wasmtime_config_max_wasm_stack_set(config, kMaxStackBytes);
 }
 
+wasm_trap_t* do_nothing(void*, wasmtime_caller_t*, wasmtime_val_raw_t*, std::size_t) { return nullptr; }
+
 }  // namespace
+
+// Enters wasmtime once, as tick() does, by calling a function that does nothing.
+void WasmtimeEngine::prepare_thread() {
+    const StoreHandle store(wasmtime_store_new(engine_.get(), nullptr, nullptr));
+    wasm_valtype_vec_t no_params{};
+    wasm_valtype_vec_t no_results{};
+    const FunctionType type(wasm_functype_new(&no_params, &no_results));
+    wasmtime_func_t function{};
+    wasmtime_context_t* context = wasmtime_store_context(store.get());
+    wasmtime_func_new_unchecked(context, type.get(), do_nothing, nullptr, nullptr, &function);
+    wasm_trap_t* trap = nullptr;
+    const ErrorHandle error(wasmtime_func_call_unchecked(context, &function, nullptr, 0, &trap));
+}
 
 Expected<std::shared_ptr<Engine>> Engine::create() {
     wasm_config_t* config = wasm_config_new();

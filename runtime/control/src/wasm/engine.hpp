@@ -13,6 +13,7 @@ class WasmtimeEngine final : public Engine {
   public:
     explicit WasmtimeEngine(EngineHandle engine) : engine_(std::move(engine)) {}
     void increment_epoch() override { wasmtime_engine_increment_epoch(engine_.get()); }
+    void prepare_thread() override;
     [[nodiscard]] wasm_engine_t* get() const { return engine_.get(); }
 
   private:

@@ -169,6 +169,7 @@ wasmtime_error_t* wasmtime_linker_instantiate_pre(const wasmtime_linker_t*, cons
 wasmtime_error_t* wasmtime_instance_pre_instantiate(const wasmtime_instance_pre_t*, wasmtime_context_t*, wasmtime_instance_t*, wasm_trap_t**);
 void wasmtime_instance_pre_delete(wasmtime_instance_pre_t*);
 bool wasmtime_instance_export_get(wasmtime_context_t*, const wasmtime_instance_t*, const char*, std::size_t, wasmtime_extern_t*);
+void wasmtime_func_new_unchecked(wasmtime_context_t*, const wasm_functype_t*, wasmtime_func_unchecked_callback_t, void*, wasmtime_finalizer_t, wasmtime_func_t*);
 wasmtime_error_t* wasmtime_func_call_unchecked(wasmtime_context_t*, const wasmtime_func_t*, wasmtime_val_raw_t*, std::size_t, wasm_trap_t**);
 
 void wasmtime_error_message(const wasmtime_error_t*, wasm_name_t*);

@@ -1,0 +1,98 @@
+// tick() allocates nothing on its way (DESIGN §3, TESTS 10). Every allocation of this executable and of
+// wasmtime's library in it goes through the functions below, which count.
+#include <malloc.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "bench_arm.hpp"
+#include "workshop.hpp"
+
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+}
+
+namespace {
+std::atomic<std::uint64_t> allocations{0};
+}
+
+extern "C" {
+void* malloc(std::size_t size) noexcept {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) noexcept {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    return __libc_realloc(old, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) noexcept {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept { return memalign(alignment, size); }
+int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
+    *result = memalign(alignment, size);
+    return *result == nullptr ? ENOMEM : 0;
+}
+}
+
+namespace holdfast::wasm {
+namespace {
+
+class AllocationTest : public Workshop {
+  protected:
+    // Allocations during `ticks` ticks.
+    std::uint64_t count(Controller& controller, std::int64_t ticks, TickResult expected) {
+        const std::array<double, 5> state{0.1, 0.2, 0.3, 0.4, 0.5};
+        TickOutput output;
+        bool all = true;
+        const std::uint64_t before = allocations.load();
+        for (std::int64_t tick = 0; tick < ticks; ++tick) {
+            all &= controller.tick(tick, {.state = state, .sim_time_ns = tick}, output) == expected;
+        }
+        const std::uint64_t after = allocations.load();
+        EXPECT_TRUE(all);
+        return after - before;
+    }
+};
+
+TEST_F(AllocationTest, TheCounterSeesThisExecutableAndTheLibrary) {
+    const std::uint64_t before = allocations.load();
+    ::operator delete(::operator new(1));
+    EXPECT_GT(allocations.load(), before);
+    const auto traps = load("assertion", bench_arm(1));
+    ASSERT_TRUE(traps);
+    EXPECT_GT(count(**traps, 1, TickResult::kTrap), 0u);  // wasmtime records the trap on the heap
+}
+
+TEST_F(AllocationTest, ATickAllocatesNothing) {
+    for (const char* name :
+         {"good/every_host_function", "good/odd_requests", "examples/sine", "examples/constant"}) {
+        const auto controller = load(name, bench_arm(1));
+        ASSERT_TRUE(controller) << controller.error().message;
+        EXPECT_EQ(count(**controller, 10'000, TickResult::kOk), 0u) << name;
+    }
+}
+
+// The controller thread is not the one that loaded: what wasmtime keeps for each thread must not be made in a
+// tick.
+TEST_F(AllocationTest, TheFirstTickOfAPreparedThreadAllocatesNothing) {
+    const auto controller = load("good/every_host_function", bench_arm(1));
+    ASSERT_TRUE(controller);
+    std::uint64_t allocated = 1;
+    std::thread([&] {
+        engine->prepare_thread();
+        allocated = count(**controller, 1, TickResult::kOk);
+    }).join();
+    EXPECT_EQ(allocated, 0u);
+}
+
+}  // namespace
+}  // namespace holdfast::wasm

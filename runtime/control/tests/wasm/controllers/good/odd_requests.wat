@@ -1,0 +1,28 @@
+;; What is refused without a trap: channels that do not exist, values that are not finite or outside the limits, more
+;; metrics than the ring holds, more memory than the limit. The answers are the first metrics.
+(module
+  (import "command" "set" (func $set (param i32 f64) (result i32)))
+  (import "command" "limit_min" (func $limit_min (param i32) (result f64)))
+  (import "command" "limit_max" (func $limit_max (param i32) (result f64)))
+  (import "state" "get" (func $get (param i32) (result f64)))
+  (import "telemetry" "emit_metric" (func $emit (param f64)))
+  (memory 1)
+  (func $answer (param $value i32) (call $emit (f64.convert_i32_s (local.get $value))))
+  (func (export "process") (param $tick i64)
+    (local $left i32)
+    (call $answer (call $set (i32.const -1) (f64.const 0)))
+    (call $answer (call $set (i32.const 6) (f64.const 0)))
+    (call $answer (call $set (i32.const 1) (f64.const nan)))
+    (call $answer (call $set (i32.const 2) (f64.const inf)))
+    (call $answer (call $set (i32.const 3) (f64.const 9)))
+    (call $answer (call $set (i32.const 4) (f64.const -99)))
+    (call $emit (call $limit_min (i32.const -1)))
+    (call $emit (call $limit_max (i32.const 6)))
+    (call $emit (call $get (i32.const -1)))
+    (call $emit (call $get (i32.const 999)))
+    (call $answer (memory.grow (i32.const 256)))
+    (call $answer (memory.grow (i32.const 255)))
+    (local.set $left (i32.const 100))
+    (loop $more
+      (call $emit (f64.const 7))
+      (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))

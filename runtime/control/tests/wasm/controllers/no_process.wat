@@ -1,0 +1,3 @@
+;; Has a function, under another name.
+(module
+  (func (export "update") (param $tick i64)))

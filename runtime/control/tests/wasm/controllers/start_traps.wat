@@ -1,0 +1,4 @@
+(module
+  (func $check unreachable)
+  (start $check)
+  (func (export "process") (param $tick i64)))

@@ -67,7 +67,7 @@ def test_each_daemon_runs_as_its_own_user(host: Host, process: str, user: str) -
         ("/etc/holdfast/robot.toml", "root", "root", 0o644),
         ("/etc/holdfast/env", "root", "holdfast", 0o640),
         ("/etc/holdfast/ota/root.json", "root", "root", 0o644),
-        ("/etc/ssh/sshd_config.d/10-holdfast.conf", "root", "root", 0o644),
+        ("/etc/ssh/sshd_config.d/20-hardening.conf", "root", "root", 0o644),
         ("/etc/ansible/facts.d/holdfast.fact", "root", "root", 0o644),
         ("/root/.ssh/authorized_keys", "root", "root", 0o600),
     ],
@@ -133,6 +133,6 @@ def test_nobody_logs_in_by_password(host: Host) -> None:
 def test_the_credentials_of_the_link_are_not_readable_by_others(
     host: Host, inventory: dict[str, Any]
 ) -> None:
-    secret = host.file("/etc/credstore/holdfast.fleet-url")
+    secret = host.file("/etc/holdfast/fleet.conf")
     assert (secret.user, secret.mode) == ("root", 0o600)
     assert inventory["nats_fleet_password"] in secret.content_string

@@ -1,0 +1,59 @@
+// The safety daemon's own stop: safe frames to every drive, on its own link, from what the core sent last and
+// from what the drives themselves report. Real-time loop only; nothing here allocates after construction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "error.hpp"
+#include "link/link.hpp"
+#include "robot/config.hpp"
+#include "shield/shield.hpp"
+#include "shm/layout.hpp"
+
+namespace holdfast::safety {
+
+struct StopFrameCounts {
+    std::uint64_t sent{};
+    std::uint64_t failed{};
+    std::uint64_t withheld{};
+};
+
+class StopFrames {
+  public:
+    // Opens one link for each link of the robot, as "safety". `config` must outlive this object.
+    [[nodiscard]] static Expected<StopFrames> open(const RobotConfig& config,
+                                                   const std::filesystem::path& run_directory);
+
+    // Takes in what the drives have reported since the last call.
+    void listen(std::int64_t now_ns);
+    // The core is at work: a stop would start from what it sent last.
+    void follow(const shm::StateData& core);
+    // One safe frame to every drive.
+    void send(std::int64_t now_ns, double dt_s);
+    [[nodiscard]] const StopFrameCounts& counts() const { return counts_; }
+
+  private:
+    struct Measured {
+        double position{};
+        double velocity{};
+        std::int64_t mono_ns{};  // 0: never
+    };
+
+    explicit StopFrames(const RobotConfig& config) : config_(&config) {}
+    void follow_channel(std::size_t channel, const shm::StateData& core, double dt_s);
+    void start_from_measurement(std::size_t drive, std::int64_t now_ns);
+    [[nodiscard]] ChannelContext context(const CommandChannel& channel, std::int64_t now_ns) const;
+
+    const RobotConfig* config_;
+    std::vector<std::unique_ptr<Link>> links_;
+    std::array<std::size_t, kMaxDrives> link_of_drive_{};
+    std::array<Measured, kMaxDrives> measured_{};
+    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    shm::StateData core_{};  // cycle 0: none seen
+    StopFrameCounts counts_;
+};
+
+}  // namespace holdfast::safety

@@ -65,9 +65,13 @@ class Child:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not await condition():
             if not self.running:
-                raise UnreachableError(f"{self.name} ended with {self._process.returncode}: {self.last_words()}")
+                raise UnreachableError(
+                    f"{self.name} ended with {self._process.returncode}: {self.last_words()}"
+                )
             if asyncio.get_running_loop().time() > deadline:
-                raise UnreachableError(f"{self.name} was not ready within {timeout_s:g} s: {self.last_words()}")
+                raise UnreachableError(
+                    f"{self.name} was not ready within {timeout_s:g} s: {self.last_words()}"
+                )
             await asyncio.sleep(_POLL_S)
 
     def last_words(self) -> str:

@@ -33,8 +33,8 @@ def run(work: Coroutine[Any, Any, Result], *, as_json: bool) -> Result:
         return asyncio.run(work)
     except HoldfastError as error:
         fail(error, as_json=as_json)
-    except KeyboardInterrupt:
-        errors.print("stopped by Ctrl-C")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        errors.print("stopped before it was done")
         sys.exit(1)
 
 

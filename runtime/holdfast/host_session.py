@@ -95,7 +95,9 @@ class HostSession:
             "HOLDFAST_WORKER__NATS_MONITOR_URL": broker.monitor_url,
             "HOLDFAST_CONFIG": str(robot_file),
         }
-        await self.start_daemon("holdfast-plant", environment, report, ["--config", robot_file], "plant-control.sock")
+        await self.start_daemon(
+            "holdfast-plant", environment, report, ["--config", robot_file], "plant-control.sock"
+        )
         await self.start_daemon("holdfast-safety", environment, report, [], "safety.sock")
         await self.start_daemon("holdfast-control", environment, report, [], "control.sock")
         report("starting holdfast-worker")
@@ -174,10 +176,15 @@ class HostSession:
         relaxed = {key: value for key, value in _RELAXED.items() if key not in os.environ}
         self.notes.append(
             "time limits are relaxed, because a machine without a real-time kernel keeps none: "
-            + ", ".join(f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {relaxed[key]}" for key in relaxed)
+            + ", ".join(
+                f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {relaxed[key]}"
+                for key in relaxed
+            )
         )
         # What the caller's environment says of another robot must not leak into this one.
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_WORKER__")}
+        inherited = {
+            key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_WORKER__")
+        }
         inherited.pop("NOTIFY_SOCKET", None)
         return {
             **inherited,

@@ -16,12 +16,21 @@ Report = Callable[[str], None]
 class Session(Protocol):
     """What `holdfast up` and its self-check need of a robot. Errors are HoldfastError."""
 
-    kind: Literal["host", "vm"]
-    robot_id: str
-    accel: str
-    """What runs the instructions: "none" (the host itself), "kvm" or "tcg"."""
-    notes: list[str]
-    """What differs from a real robot, one sentence each, shown to the user; complete once `start` has returned."""
+    @property
+    def kind(self) -> Literal["host", "vm"]:
+        """Where it runs."""
+
+    @property
+    def robot_id(self) -> str:
+        """Id of the robot; known once `start` has returned."""
+
+    @property
+    def accel(self) -> str:
+        """What runs the instructions: "none" (the host itself), "kvm" or "tcg"."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What differs from a real robot, one sentence each, for the user; complete once `start` has returned."""
 
     async def start(self, report: Report) -> None:
         """Begin everything that the robot consists of; tell `report` each step in a few words."""

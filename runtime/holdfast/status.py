@@ -24,8 +24,8 @@ def finite_or_none(value: float) -> float | None:
 
 
 def missed_deadlines(counters: dict[str, int]) -> int:
-    """Return how many Tier-1 deadlines were missed: cycles that ended late and the periods skipped after them."""
-    return counters.get("overruns", 0) + counters.get("skipped_cycles", 0)
+    """Return how many Tier-1 periods got no frame in time: those skipped because a cycle was late or too long."""
+    return max(counters.get("overruns", 0), counters.get("skipped_cycles", 0))
 
 
 def channel_values(sample: np.void, channels: dict[str, list[str]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,7 @@ class Deployer:
         return (
             bool(status.get("latched"))
             and status.get("cause") in _CONTROLLER_STOP_CAUSES
-            and str(status.get("since", "")) > active.changed
+            and _later(str(status.get("since", "")), active.changed)
         )
 
     async def _load_again(self, record: ControllerRecord) -> None:
@@ -292,6 +293,14 @@ class Deployer:
                 yield
             finally:
                 self.in_progress = None
+
+
+def _later(time: str, reference: str) -> bool:
+    """Compare two times in ISO 8601; one that cannot be read is taken for later, which blames the controller."""
+    try:
+        return datetime.fromisoformat(time) >= datetime.fromisoformat(reference)
+    except (ValueError, TypeError):
+        return True
 
 
 def _move_durably(source: Path, target: Path) -> None:

@@ -1,0 +1,150 @@
+"""`holdfast up`: a robot that moves, on this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from holdfast.command import EXIT_CODES, console, errors, json_option, print_json, run
+from holdfast.errors import HoldfastError
+from holdfast.host_session import HostSession
+from holdfast.places import build_directory, repository
+from holdfast.robot_view import render
+from holdfast.selfcheck import deploy_and_arm, self_check
+from holdfast.session import Report, Session, write_session_file
+
+_HOST_READY_S = 60.0
+_MACHINE_READY_S = 600.0
+_REFRESH_S = 0.25
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--once", is_flag=True, help="Run a self-check that ends with an e-stop, write build/up.json, end."
+)
+@click.option("--host", is_flag=True, help="Without a virtual machine: the same processes here, in seconds.")
+@click.option(
+    "--seconds", default=5.0, show_default=True, help="How long --once lets the robot move at least."
+)
+@json_option
+def up(once: bool, host: bool, seconds: float, as_json: bool) -> None:
+    """Boot the robot under QEMU (or --host), deploy examples/controllers/sine.wat over NATS and let it move.
+
+    Shows joints, loop statistics and the safety state until Ctrl-C.
+
+    Example: holdfast up --host --once --json
+    """
+    report = _reporter(as_json)
+    result = run(_up(_session(host), once, seconds, report), as_json=as_json)
+    if result is not None and as_json:
+        print_json(result)
+    elif result is not None:
+        _print_result(result)
+
+
+def _reporter(as_json: bool) -> Report:
+    begin = time.monotonic()
+
+    def report(step: str) -> None:
+        target = errors if as_json else console
+        target.print(f"[dim]{time.monotonic() - begin:6.1f} s[/dim]  {step}", soft_wrap=True)
+
+    return report
+
+
+def _session(host: bool) -> Session:
+    if host:
+        return HostSession(_robot_file(), build_directory() / "host")
+    try:
+        module = importlib.import_module("holdfast_bench.up_vm")
+    except ImportError as error:
+        raise click.UsageError(
+            f"virtual machines need the repository's bench ({error}); try --host"
+        ) from error
+    session: Session = module.VmSession()
+    return session
+
+
+def _robot_file() -> Path:
+    return repository() / "examples" / "robots" / "arm.toml"
+
+
+async def _up(session: Session, once: bool, seconds: float, report: Report) -> dict[str, Any] | None:
+    """Start, run and stop; returns the figures of a self-check."""
+    main = asyncio.current_task()
+    assert main is not None  # noqa: S101 - a coroutine that runs has a task
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, main.cancel)
+    controller = repository() / "examples" / "controllers" / "sine.wat"
+    file = build_directory() / "session.json"
+    begin = time.monotonic()
+    try:
+        await session.start(report)
+        for note in session.notes:
+            report(f"[yellow]note:[/yellow] {note}")
+        await session.wait_ready(_HOST_READY_S if session.kind == "host" else _MACHINE_READY_S)
+        ready_s = time.monotonic() - begin
+        report(f"[green]ready[/green]: robot {session.robot_id}")
+        write_session_file(session, file)
+        if not once:
+            await deploy_and_arm(session, controller, report)
+            await _show(session)
+            return None
+        figures = await self_check(session, controller, seconds, report)
+        result = {"kind": session.kind, "accel": session.accel, "ready_s": round(ready_s, 3), **figures}
+        _write_result(build_directory() / "up.json", result)
+        return result
+    except asyncio.CancelledError:
+        if once:
+            raise
+        return None  # Ctrl-C is how the live view ends
+    finally:
+        file.unlink(missing_ok=True)
+        report("ending")
+        await asyncio.shield(session.close())
+
+
+async def _show(session: Session) -> None:
+    """Show the robot until Ctrl-C."""
+    hint = Text(
+        "Ctrl-C ends it. In another terminal: holdfast robot status | estop | reset | arm", style="dim"
+    )
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            try:
+                view = render(await session.target.status())
+            except HoldfastError as error:
+                view = Text(str(error), style="red")
+            live.update(Group(view, hint), refresh=True)
+            await asyncio.sleep(_REFRESH_S)
+
+
+def _write_result(file: Path, result: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    part.rename(file)
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    wake, cycle = result["wake_us"], result["cycle_us"]
+    console.print(
+        f"[bold green]the robot moved and stopped[/bold green]: ready in {result['ready_s']:.1f} s; "
+        f"{result['cycles']} cycles, {result['missed']} missed; wake latency p50 {wake['p50']:.0f} µs, "
+        f"p99 {wake['p99']:.0f} µs, max {wake['max']:.0f} µs; cycle p99 {cycle['p99']:.0f} µs; "
+        f"e-stop obeyed after {result['estop_reaction_cycles']} cycle(s). Written to build/up.json"
+    )
+    if (result.get("realtime") or {}).get("degraded"):
+        console.print(
+            "[yellow]these are no real-time figures[/yellow]: " + "; ".join(result["realtime"]["shortfalls"])
+        )

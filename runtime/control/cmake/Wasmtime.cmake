@@ -9,8 +9,9 @@ if(NOT WASMTIME_LIBRARY)
 endif()
 cmake_path(GET WASMTIME_LIBRARY PARENT_PATH WASMTIME_DIRECTORY)
 cmake_path(GET WASMTIME_DIRECTORY FILENAME WASMTIME_PLATFORM)
-add_library(wasmtime SHARED IMPORTED)
-set_target_properties(wasmtime PROPERTIES IMPORTED_LOCATION ${WASMTIME_LIBRARY} IMPORTED_NO_SONAME TRUE)
+add_library(wasmtime INTERFACE IMPORTED)
+target_link_directories(wasmtime INTERFACE ${WASMTIME_DIRECTORY})
+target_link_libraries(wasmtime INTERFACE -l:_libwasmtime.so)  # by its file name: it has no "lib" in front
 # Executables live in site-packages/holdfast/bin, the library in site-packages/wasmtime/<platform>.
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../../wasmtime/${WASMTIME_PLATFORM}")
 # Tests and benchmarks run from the build tree.

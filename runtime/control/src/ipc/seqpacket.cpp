@@ -229,6 +229,11 @@ class SeqpacketClient final : public Client {
   public:
     SeqpacketClient(std::string path, FileDescriptor fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
+    bool is_open() const override {
+        pollfd waiting{fd_.get(), POLLRDHUP, 0};
+        return fd_ && ::poll(&waiting, 1, 0) == 0;
+    }
+
     Expected<Message> request(const json& body, const std::vector<int>& descriptors,
                               int timeout_ms) override {
         if (!fd_) return fail(path_ + ": the connection is closed; connect again");

@@ -48,6 +48,8 @@ class Client {
   public:
     [[nodiscard]] static Expected<std::unique_ptr<Client>> connect(const std::filesystem::path& path);
     virtual ~Client() = default;
+    // False after the other side closed, or after a request that got no reply.
+    [[nodiscard]] virtual bool is_open() const = 0;
     [[nodiscard]] virtual Expected<Message> request(const nlohmann::json& body, const std::vector<int>& descriptors = {},
                                                     int timeout_ms = 1000) = 0;
 };

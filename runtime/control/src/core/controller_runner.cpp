@@ -1,0 +1,103 @@
+#include "core/controller_runner.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/histogram.hpp"
+
+namespace holdfast::core {
+
+using shm::ControllerFault;
+using shm::ControllerState;
+using shm::Counter;
+
+ControllerRunner::ControllerRunner(const RobotConfig& config, Exchange& exchange, shm::Histogram& durations,
+                                   Clock clock)
+    : config_(config), exchange_(exchange), durations_(durations), clock_(clock) {}
+
+void ControllerRunner::tick(std::int64_t now_ns) {
+    adopt_controller();
+    advance_sim_time();
+    const StateSnapshot& snapshot = exchange_.snapshot.latest();
+    const bool fresh = now_ns - snapshot.mono_ns <= config_.controller_period_ns();
+    if (active_ != nullptr && setpoint_.fault == ControllerFault::kNone && snapshot.run && fresh)
+        run(snapshot, now_ns);
+    exchange_.setpoint.writable() = setpoint_;
+    exchange_.setpoint.publish();
+}
+
+void ControllerRunner::adopt_controller() {
+    LoadedController* next = exchange_.controller.load(std::memory_order_acquire);
+    if (next == active_) return;
+    active_ = next;
+    const std::int64_t sim_time_ns = setpoint_.sim_time_ns;
+    setpoint_ = {};
+    setpoint_.sim_time_ns = sim_time_ns;
+    setpoint_.state = next == nullptr ? ControllerState::kNone : ControllerState::kLoaded;
+    setpoint_.generation = next == nullptr ? 0 : next->generation;
+    exchange_.in_use.store(next, std::memory_order_release);
+}
+
+void ControllerRunner::advance_sim_time() {
+    if (exchange_.sim_paused.load(std::memory_order_relaxed)) return;
+    const double speed = exchange_.sim_speed.load(std::memory_order_relaxed);
+    setpoint_.sim_time_ns += std::llround(static_cast<double>(config_.controller_period_ns()) * speed);
+}
+
+void ControllerRunner::run(const StateSnapshot& snapshot, std::int64_t now_ns) {
+    output_ = {};
+    const wasm::TickInput input{std::span(snapshot.state).first(config_.states.size()),
+                                setpoint_.sim_time_ns};
+    const std::int64_t started_ns = clock_();
+    const auto result = active_->controller->tick(static_cast<std::int64_t>(setpoint_.tick), input, output_);
+    record(durations_, clock_() - started_ns);
+    exchange_.counters.add(Counter::kControllerTicks);
+    count_output();
+    if (const ControllerFault found = judge(result); found != ControllerFault::kNone) {
+        fault(found, now_ns);
+    } else {
+        take_output(now_ns);
+    }
+}
+
+ControllerFault ControllerRunner::judge(wasm::TickResult result) {
+    if (result == wasm::TickResult::kTrap) {
+        exchange_.counters.add(Counter::kControllerTraps);
+        return ControllerFault::kTrap;
+    }
+    if (result == wasm::TickResult::kDeadline) {
+        exchange_.counters.add(Counter::kControllerOverruns);
+        return ControllerFault::kOverrun;
+    }
+    if (output_.not_finite_count > 0) return ControllerFault::kNotFinite;
+    if (output_.estop_requested) return ControllerFault::kEstopRequest;
+    return ControllerFault::kNone;
+}
+
+void ControllerRunner::take_output(std::int64_t now_ns) {
+    setpoint_.mono_ns = now_ns;
+    setpoint_.set = output_.set;
+    setpoint_.value = output_.value;
+    ++setpoint_.tick;
+}
+
+void ControllerRunner::count_output() {
+    Counters& counters = exchange_.counters;
+    counters.add(Counter::kCommandNotFinite, output_.not_finite_count);
+    counters.add(Counter::kCommandClamped, output_.clamped_count);
+    counters.add(Counter::kCommandNoChannel, output_.no_channel_count);
+    std::uint64_t dropped = output_.metrics_dropped;
+    for (std::uint32_t i = 0; i < output_.metric_count; ++i)
+        dropped += exchange_.metrics.push(output_.metrics[i]) ? 0 : 1;
+    counters.add(Counter::kMetricsDropped, dropped);
+}
+
+void ControllerRunner::fault(ControllerFault found, std::int64_t now_ns) {
+    setpoint_.state = ControllerState::kFaulted;
+    setpoint_.fault = found;
+    setpoint_.set = 0;
+    exchange_.controller_events.push({EventKind::kControllerFault, output_.not_finite_channel,
+                                      setpoint_.generation << 8 | static_cast<std::uint64_t>(found), now_ns});
+}
+
+}  // namespace holdfast::core

@@ -1,0 +1,43 @@
+// The 100 Hz side of the core: calls the active controller and hands its setpoint to Tier-1. One call a
+// period; the thread around it is in core.cpp. Real-time like Tier-1, but what it runs may take its whole
+// budget.
+#pragma once
+
+#include <cstdint>
+
+#include "core/exchange.hpp"
+#include "robot/config.hpp"
+#include "rt/clock.hpp"
+#include "shm/layout.hpp"
+
+namespace holdfast::core {
+
+class ControllerRunner {
+  public:
+    using Clock = std::int64_t (*)();
+
+    ControllerRunner(const RobotConfig& config, Exchange& exchange, shm::Histogram& durations,
+                     Clock clock = monotonic_ns);
+
+    // `now_ns`: start of this period. The swap to another controller happens here, before the tick.
+    void tick(std::int64_t now_ns);
+
+  private:
+    void adopt_controller();
+    void advance_sim_time();
+    void run(const StateSnapshot& snapshot, std::int64_t now_ns);
+    [[nodiscard]] shm::ControllerFault judge(wasm::TickResult result);
+    void take_output(std::int64_t now_ns);
+    void count_output();
+    void fault(shm::ControllerFault fault, std::int64_t now_ns);
+
+    const RobotConfig& config_;
+    Exchange& exchange_;
+    shm::Histogram& durations_;
+    Clock clock_;
+    LoadedController* active_{nullptr};
+    Setpoint setpoint_{};
+    wasm::TickOutput output_{};
+};
+
+}  // namespace holdfast::core

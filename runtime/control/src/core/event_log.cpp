@@ -1,0 +1,103 @@
+#include "core/event_log.hpp"
+
+#include <cstdio>
+
+#include "core/log.hpp"
+
+namespace holdfast::core {
+namespace {
+
+std::string hexadecimal(std::uint64_t value) {
+    std::array<char, 24> text{};
+    std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(value));
+    return text.data();
+}
+
+}  // namespace
+
+void EventLog::drain() {
+    while (const auto event = exchange_.controller_events.pop()) write(*event);
+    while (const auto event = exchange_.tier1_events.pop()) write(*event);
+    report_dropped();
+}
+
+void EventLog::report_dropped() {
+    const std::uint64_t dropped = exchange_.controller_events.dropped() + exchange_.tier1_events.dropped();
+    if (dropped != dropped_)
+        log_warning("log: " + std::to_string(dropped - dropped_) + " records were dropped");
+    dropped_ = dropped;
+}
+
+void EventLog::write(const Event& event) {
+    switch (event.kind) {
+        case EventKind::kArmed:
+            return log_info("motion: armed");
+        case EventKind::kStopBegun:
+            return log_warning("motion: controlled stop: " + stop_text(event));
+        case EventKind::kStandstill:
+            return log_info("motion: standstill; disarmed");
+        case EventKind::kEstopSeen:
+            return log_error("estop: stop " + std::to_string(event.detail) +
+                             " is latched; safe frames are sent");
+        case EventKind::kEstopCleared:
+            return log_info("estop: reset; nothing moves until arm");
+        case EventKind::kControllerFault:
+            faulted_generation_ = event.detail >> 8;
+            fault_message_ = fault_text(event);
+            return log_error("controller: " + fault_message_);
+        case EventKind::kDriveError:
+            return log_error("drive " + drive_name(event.index) + ": reports error " +
+                             hexadecimal(event.detail));
+    }
+}
+
+std::string EventLog::stop_text(const Event& event) const {
+    switch (static_cast<StopReason>(event.detail)) {
+        case StopReason::kOperator:
+            return "asked for";
+        case StopReason::kControllerTrap:
+        case StopReason::kControllerOverrun:
+        case StopReason::kControllerNotFinite:
+        case StopReason::kControllerEstopRequest:
+            return "the controller failed";
+        case StopReason::kNoController:
+            return "the controller was unloaded";
+        case StopReason::kSafetySilent:
+            return "holdfast-safety gives no heartbeat";
+        case StopReason::kOverruns:
+            return std::to_string(config_.control.overrun_limit) + " overruns within " +
+                   std::to_string(config_.control.overrun_window) + " cycles";
+        case StopReason::kDriveError:
+            return "drive " + drive_name(event.index) + " reports an error";
+        case StopReason::kDriveNotReady:
+            break;
+    }
+    return "drive " + drive_name(event.index) + " is not in closed loop; check its power, node and wiring";
+}
+
+std::string EventLog::fault_text(const Event& event) const {
+    switch (static_cast<shm::ControllerFault>(event.detail & 0xFF)) {
+        case shm::ControllerFault::kTrap:
+        case shm::ControllerFault::kOverrun:
+            return store_.trap_message(event.detail >> 8);
+        case shm::ControllerFault::kNotFinite:
+            return "command.set got a value that is not finite for channel " +
+                   config_.commands.at(static_cast<std::size_t>(event.index)).name;
+        case shm::ControllerFault::kEstopRequest:
+            return "it called safety.request_estop";
+        case shm::ControllerFault::kNone:
+            break;
+    }
+    return "";
+}
+
+std::string EventLog::drive_name(std::int32_t drive) const {
+    return config_.drives.at(static_cast<std::size_t>(drive)).name;
+}
+
+const std::string& EventLog::fault_message(std::uint64_t generation) const {
+    static const std::string none;
+    return generation == faulted_generation_ ? fault_message_ : none;
+}
+
+}  // namespace holdfast::core

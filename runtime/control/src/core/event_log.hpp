@@ -1,0 +1,36 @@
+// Puts what the real-time threads recorded into words. Service thread only.
+#pragma once
+
+#include <string>
+
+#include "core/controller_store.hpp"
+#include "core/exchange.hpp"
+
+namespace holdfast::core {
+
+class EventLog {
+  public:
+    EventLog(const RobotConfig& config, Exchange& exchange, const ControllerStore& store)
+        : config_(config), exchange_(exchange), store_(store) {}
+
+    // Logs all waiting events.
+    void drain();
+    // Why the controller of that load failed; empty if it did not.
+    [[nodiscard]] const std::string& fault_message(std::uint64_t generation) const;
+
+  private:
+    void write(const Event& event);
+    [[nodiscard]] std::string stop_text(const Event& event) const;
+    [[nodiscard]] std::string fault_text(const Event& event) const;
+    [[nodiscard]] std::string drive_name(std::int32_t drive) const;
+    void report_dropped();
+
+    const RobotConfig& config_;
+    Exchange& exchange_;
+    const ControllerStore& store_;
+    std::uint64_t faulted_generation_{0};
+    std::string fault_message_;
+    std::uint64_t dropped_{0};
+};
+
+}  // namespace holdfast::core

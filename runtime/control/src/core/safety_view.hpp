@@ -1,0 +1,32 @@
+// The safety daemon as Tier-1 sees it, each cycle.
+#pragma once
+
+#include <cstdint>
+
+#include "core/exchange.hpp"
+
+namespace holdfast::core {
+
+// SPEC: without a fresh heartbeat for this many cycles the robot stops and disarms.
+inline constexpr std::uint64_t kSafetySilentCycles = 20;
+
+class SafetyView {
+  public:
+    // Reads the stop flag first. Tier-1 thread.
+    void read(const shm::Reader<shm::SafetySegment>* segment, Counters& counters);
+
+    // Number of the latched stop; 0: none. It keeps standing when the daemon dies.
+    [[nodiscard]] std::uint64_t latch() const { return latch_; }
+    [[nodiscard]] bool silent() const { return silent_cycles_ >= kSafetySilentCycles; }
+    [[nodiscard]] bool arm_permitted() const { return data_.arm_permitted == 1; }
+    [[nodiscard]] shm::StopCause cause() const { return data_.cause; }
+    // When the latched stop was set; 0: not known (yet).
+    [[nodiscard]] std::int64_t latch_mono_ns() const;
+
+  private:
+    shm::SafetyData data_{};
+    std::uint64_t latch_{0};
+    std::uint64_t silent_cycles_{kSafetySilentCycles};
+};
+
+}  // namespace holdfast::core

@@ -1,0 +1,378 @@
+#include "core/tier1.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/histogram.hpp"
+
+namespace holdfast::core {
+namespace {
+
+using shm::Counter;
+using shm::Mode;
+
+constexpr std::int64_t kEpochNs = 1'000'000;
+constexpr std::uint64_t kEnableRepeatCycles = 100;     // a lost enable frame is sent again
+constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a drive
+constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
+constexpr double kStandstill = 1e-6;          // of what is sent: below it, it is rounding
+constexpr double kMeasuredStandstill = 0.01;  // of the largest velocity of the channel
+constexpr std::uint8_t kClosedLoop = 8;
+constexpr std::uint8_t kIdle = 1;
+
+template <typename Enum>
+constexpr std::uint32_t bit(Enum value) {
+    return static_cast<std::uint32_t>(value);
+}
+
+std::optional<StopReason> reason_of(shm::ControllerFault fault) {
+    switch (fault) {
+        case shm::ControllerFault::kTrap:
+            return StopReason::kControllerTrap;
+        case shm::ControllerFault::kOverrun:
+            return StopReason::kControllerOverrun;
+        case shm::ControllerFault::kNotFinite:
+            return StopReason::kControllerNotFinite;
+        case shm::ControllerFault::kEstopRequest:
+            return StopReason::kControllerEstopRequest;
+        case shm::ControllerFault::kNone:
+            break;
+    }
+    return std::nullopt;
+}
+
+bool sends_motion(const CommandChannel& channel, const ChannelHistory& history) {
+    const double rate = channel.kind == ChannelKind::kPosition ? history.velocity : history.sent;
+    return history.started && std::abs(rate) > kStandstill;
+}
+
+}  // namespace
+
+Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegment>& segment,
+             Exchange& exchange, wasm::Engine& engine, std::uint64_t boot_id, RealtimeGrade grade,
+             Clock clock)
+    : config_(config),
+      bus_(std::move(bus)),
+      segment_(segment),
+      exchange_(exchange),
+      engine_(engine),
+      grade_(grade),
+      clock_(clock),
+      ladder_(config.control.overrun_limit, config.control.overrun_window) {
+    data_.boot_id = boot_id;
+    data_.realtime_degraded = grade.degraded ? 1 : 0;
+}
+
+void Tier1::cycle(const Wake& wake) {
+    begin(wake);
+    bus_.receive(now_ns_, exchange_.counters);
+    watch_drive_errors();
+    safety_.read(exchange_.safety.load(std::memory_order_acquire), exchange_.counters);
+    const Setpoint& setpoint = exchange_.setpoint.latest();
+    decide(setpoint);
+    publish_snapshot();
+    send_commands(setpoint);
+    send_drive_requests();
+    update_motion();
+    if (data_.mode == Mode::kStopping) finish_stop();
+    publish(setpoint);
+    record(segment_.segment().wake, wake.woke_ns - wake.scheduled_ns);
+    record(segment_.segment().cycle, clock_() - wake.woke_ns);
+    exchange_.cycles.store(data_.cycle, std::memory_order_release);
+}
+
+void Tier1::begin(const Wake& wake) {
+    now_ns_ = wake.woke_ns;
+    const std::int64_t elapsed_ns = last_ns_ == 0 ? config_.tier1_period_ns() : now_ns_ - last_ns_;
+    dt_s_ = static_cast<double>(elapsed_ns) * 1e-9;
+    last_ns_ = now_ns_;
+    ++data_.cycle;
+    period_ += 1 + wake.skipped;
+    requests_ = exchange_.requests.exchange(0, std::memory_order_acquire);
+    if (wake.skipped > 0) {
+        exchange_.counters.add(Counter::kOverruns);
+        exchange_.counters.add(Counter::kSkippedCycles, wake.skipped);
+        too_many_overruns_ = ladder_.overrun(period_);
+    }
+    advance_epoch();
+}
+
+// One epoch a millisecond of cycles that ran: when the whole machine stalls, the controller's budget stalls
+// too.
+void Tier1::advance_epoch() {
+    epoch_ns_ += config_.tier1_period_ns();
+    for (; epoch_ns_ >= kEpochNs; epoch_ns_ -= kEpochNs) engine_.increment_epoch();
+}
+
+void Tier1::watch_drive_errors() {
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        const std::uint32_t error = bus_.axis_error(d);
+        if (error != 0 && error != last_axis_error_[d]) {
+            exchange_.counters.add(Counter::kDriveErrors);
+            note(EventKind::kDriveError, error, static_cast<std::int32_t>(d));
+        }
+        last_axis_error_[d] = error;
+    }
+    stale_states_ = 0;
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        if (bus_.fresh(s, now_ns_)) continue;
+        stale_states_ |= std::uint64_t{1} << s;
+        exchange_.counters.add(Counter::kStateStale);
+    }
+}
+
+void Tier1::decide(const Setpoint& setpoint) {
+    if (safety_.latch() != 0) {
+        enter_estop();
+    } else if (data_.mode == Mode::kEstop) {
+        leave_estop();
+    }
+    if (data_.mode == Mode::kArmed) {
+        if (const auto cause = stop_cause(setpoint)) begin_stop(*cause);
+    }
+    too_many_overruns_ = false;
+    if (asked(Request::kArm)) answer_arm(setpoint);
+    drives_ready_ = data_.mode == Mode::kArmed && all_drives_enabled();
+}
+
+void Tier1::enter_estop() {
+    data_.mode = Mode::kEstop;
+    if (flagged_latch_ == safety_.latch()) return;
+    flagged_latch_ = safety_.latch();
+    data_.estop_flag_seen_ns = now_ns_;
+    note(EventKind::kEstopSeen, flagged_latch_);
+}
+
+// Rule 3: nothing moves after the reset until `arm`.
+void Tier1::leave_estop() {
+    note(EventKind::kEstopCleared, 0);
+    data_.estop_latch_seen = 0;
+    data_.mode = Mode::kStopping;
+}
+
+void Tier1::begin_stop(Cause cause) {
+    data_.mode = Mode::kStopping;
+    note(EventKind::kStopBegun, bit(cause.reason), cause.drive);
+}
+
+void Tier1::finish_stop() {
+    if (!still_) return;
+    if (data_.moving != 0 && now_ns_ - still_since_ns_ < kMeasuredStandstillNs) return;
+    data_.mode = Mode::kDisarmed;
+    note(EventKind::kStandstill, 0);
+}
+
+std::optional<Tier1::Cause> Tier1::stop_cause(const Setpoint& setpoint) {
+    if (asked(Request::kDisarm)) return Cause{StopReason::kOperator};
+    if (safety_.silent()) return Cause{StopReason::kSafetySilent};
+    if (const auto reason = reason_of(setpoint.fault)) return Cause{*reason};
+    if (setpoint.state == shm::ControllerState::kNone) return Cause{StopReason::kNoController};
+    if (too_many_overruns_) return Cause{StopReason::kOverruns};
+    return drive_cause();
+}
+
+std::optional<Tier1::Cause> Tier1::drive_cause() {
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        const auto drive = static_cast<std::int32_t>(d);
+        if (bus_.axis_error(d) != 0) return Cause{StopReason::kDriveError, drive};
+        const bool enabled = bus_.axis_state(d) == kClosedLoop;
+        if (enabled) continue;
+        if (drives_ready_ || now_ns_ - armed_at_ns_ > kDriveReadyNs)
+            return Cause{StopReason::kDriveNotReady, drive};
+    }
+    return std::nullopt;
+}
+
+std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
+    std::uint32_t found = 0;
+    const auto add_if = [&found](bool blocked, Blocker blocker) { found |= blocked ? bit(blocker) : 0; };
+    bool drive_error = false;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d)
+        drive_error = drive_error || bus_.axis_error(d) != 0;
+    const bool latched = safety_.latch() != 0;
+    add_if(latched, Blocker::kLatched);
+    add_if(safety_.silent(), Blocker::kSafetySilent);
+    add_if(!latched && !safety_.silent() && !safety_.arm_permitted(), Blocker::kNotPermitted);
+    add_if(setpoint.state == shm::ControllerState::kNone, Blocker::kNoController);
+    add_if(setpoint.fault != shm::ControllerFault::kNone, Blocker::kControllerFaulted);
+    add_if(grade_.refused, Blocker::kRealtime);
+    add_if(drive_error, Blocker::kDriveError);
+    add_if(stale_states_ != 0, Blocker::kStateStale);
+    add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
+    return found;
+}
+
+void Tier1::answer_arm(const Setpoint& setpoint) {
+    // Asked to arm and to disarm in one cycle: the stop wins.
+    const std::uint32_t found = blockers(setpoint) | (asked(Request::kDisarm) ? bit(Blocker::kBusy) : 0);
+    if (found == 0) arm();
+    exchange_.arm_answer.store(++arm_answers_ << 32 | found, std::memory_order_release);
+}
+
+void Tier1::arm() {
+    data_.mode = Mode::kArmed;
+    armed_at_ns_ = now_ns_;
+    armed_cycles_ = 0;
+    drives_ready_ = false;
+    // A drive that is enabled starts from where it is, not from where it was sent last.
+    history_.fill({});
+    bus_.forget_axis_states();
+    note(EventKind::kArmed, 0);
+}
+
+// The controller moves the robot only when every drive has said that it is in closed loop: one that joined
+// late would jump to a setpoint that had walked away.
+bool Tier1::all_drives_enabled() const {
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if (bus_.axis_state(d) != kClosedLoop) return false;
+    }
+    return true;
+}
+
+void Tier1::publish_snapshot() {
+    StateSnapshot& snapshot = exchange_.snapshot.writable();
+    snapshot.mono_ns = now_ns_;
+    snapshot.run = drives_ready_;
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        snapshot.state[s] =
+            bus_.fresh(s, now_ns_) ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN();
+    }
+    exchange_.snapshot.publish();
+}
+
+// Rule 1: a complete frame to every drive, in every mode.
+void Tier1::send_commands(const Setpoint& setpoint) {
+    bool follow = drives_ready_ && setpoint.mono_ns > armed_at_ns_;
+    if (follow && now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
+        exchange_.counters.add(Counter::kSetpointStale);
+        follow = false;
+    }
+    bool all_sent = true;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        const std::size_t c = config_.drives[d].command;
+        forget_idle_channel(d);
+        data_.sent[c] = command(c, setpoint, follow);
+        if (has_safe_value(c)) all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
+    }
+    if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);
+}
+
+double Tier1::command(std::size_t channel, const Setpoint& setpoint, bool follow) {
+    const CommandChannel& c = config_.commands[channel];
+    ChannelHistory& history = history_[channel];
+    const bool set = (setpoint.set >> channel & 1u) != 0;
+    if (!follow || (!set && c.kind == ChannelKind::kPosition)) {
+        data_.requested[channel] = history.sent;
+        return safe_command(c, context(c), dt_s_, history);
+    }
+    data_.requested[channel] = set ? setpoint.value[channel] : c.default_value;
+    return shield_command(c, data_.requested[channel], context(c), dt_s_, history, shield_counts_);
+}
+
+// A position channel that was never measured has no safe value: any number would be a move. Its drive keeps
+// what it holds; the channel is stale, so nothing arms.
+bool Tier1::has_safe_value(std::size_t channel) const {
+    return config_.commands[channel].kind != ChannelKind::kPosition || history_[channel].started;
+}
+
+ChannelContext Tier1::context(const CommandChannel& channel) const {
+    if (!channel.position_state) return {};
+    const Sample& sample = bus_.sample(*channel.position_state);
+    const bool received = sample.mono_ns != 0;
+    return {received ? sample.value : std::numeric_limits<double>::quiet_NaN(),
+            bus_.fresh(*channel.position_state, now_ns_)};
+}
+
+// A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
+void Tier1::forget_idle_channel(std::size_t drive) {
+    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kIdle;
+    const CommandChannel& channel = config_.commands[config_.drives[drive].command];
+    if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
+}
+
+// After the command frames: a drive that is enabled already has the value to hold.
+void Tier1::send_drive_requests() {
+    if (data_.mode == Mode::kArmed) {
+        for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+            const bool due = armed_cycles_ % kEnableRepeatCycles == 0 && bus_.axis_state(d) != kClosedLoop;
+            if (due) bus_.send_enable(d, exchange_.counters);
+        }
+        ++armed_cycles_;
+    }
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if (asked(Request::kClearErrors) && bus_.axis_error(d) != 0)
+            bus_.send_clear_errors(d, exchange_.counters);
+        if (asked(Request::kIdleDrives)) bus_.send_idle(d, exchange_.counters);
+    }
+}
+
+// The daemon sends stop frames itself until it reads here that the core's have left.
+void Tier1::note_stop_frames(bool all_sent) {
+    if (all_sent && data_.estop_latch_seen != flagged_latch_) {
+        data_.estop_latch_seen = flagged_latch_;
+        data_.estop_frame_sent_ns = clock_();
+        data_.estop_frame_cycle = 0;
+        stop_cycle_ns_ = now_ns_;
+    }
+    // The daemon sets the flag first and its time after it: that may be read a cycle later.
+    const bool time_known = data_.estop_latch_seen == flagged_latch_ && safety_.latch_mono_ns() != 0;
+    if (!time_known || latch_counted_ == flagged_latch_) return;
+    latch_counted_ = flagged_latch_;
+    const std::int64_t waited_ns = std::max<std::int64_t>(stop_cycle_ns_ - safety_.latch_mono_ns(), 0);
+    data_.estop_frame_cycle = 1 + static_cast<std::uint64_t>(waited_ns / config_.tier1_period_ns());
+}
+
+void Tier1::update_motion() {
+    bool sending = false;
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        sending = sending || sends_motion(config_.commands[c], history_[c]);
+    }
+    if (!sending && !still_) still_since_ns_ = now_ns_;
+    still_ = !sending;
+    bool measured = false;
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        const StateChannel& state = config_.states[s];
+        if (state.quantity != Quantity::kVelocity || !bus_.fresh(s, now_ns_)) continue;
+        const double largest = std::max(std::abs(state.limits.min), std::abs(state.limits.max));
+        measured = measured || std::abs(bus_.sample(s).value) > kMeasuredStandstill * largest;
+    }
+    data_.moving = sending || measured ? 1 : 0;
+}
+
+void Tier1::publish(const Setpoint& setpoint) {
+    data_.mono_ns = now_ns_;
+    data_.sim_time_ns = setpoint.sim_time_ns;
+    const bool running = drives_ready_ && setpoint.state == shm::ControllerState::kLoaded;
+    data_.controller_state = running ? shm::ControllerState::kRunning : setpoint.state;
+    data_.controller_fault = setpoint.fault;
+    data_.controller_tick = setpoint.tick;
+    data_.controller_generation = setpoint.generation;
+    data_.setpoint_mono_ns = setpoint.mono_ns;
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        data_.state[s] = bus_.sample(s).value;
+        data_.state_mono_ns[s] = bus_.sample(s).mono_ns;
+    }
+    for (std::uint32_t c = 0; c < bit(Counter::kCount); ++c) {
+        data_.counters[c] = exchange_.counters.get(static_cast<Counter>(c));
+    }
+    data_.counters[bit(Counter::kShieldRateLimited)] = shield_counts_.rate_limited;
+    data_.counters[bit(Counter::kShieldStoppingDistance)] = shield_counts_.stopping_distance;
+    data_.counters[bit(Counter::kShieldConflict)] = shield_counts_.conflict;
+    segment_.publish(data_);
+
+    Status& status = exchange_.status.writable();
+    status.blockers = blockers(setpoint);
+    status.stale_states = stale_states_;
+    status.latch_cause = safety_.cause();
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) status.axis_error[d] = bus_.axis_error(d);
+    exchange_.status.publish();
+}
+
+void Tier1::note(EventKind kind, std::uint64_t detail, std::int32_t index) {
+    exchange_.tier1_events.push({kind, index, detail, now_ns_});
+}
+
+bool Tier1::asked(Request request) const { return (requests_ & bit(request)) != 0; }
+
+}  // namespace holdfast::core

@@ -6,6 +6,7 @@ the same content is left alone, so a broken-off mirror run is completed by the n
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -201,13 +202,16 @@ async def connect(url: str) -> Client:
     async def ignore(_error: Exception) -> None:
         """Leave errors to the caller, who gets them as exceptions; nats-py would print a traceback."""
 
-    return await nats.connect(
-        url,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        allow_reconnect=False,
-        max_reconnect_attempts=0,
-        error_cb=ignore,
-    )
+    # For nats-py, 0 attempts are attempts without end.
+    async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
+        return await nats.connect(
+            url,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=ignore,
+        )
 
 
 async def _bucket(jetstream: JetStreamContext) -> ObjectStore:

@@ -1,4 +1,4 @@
-"""Personalises the robot at boot: `python -m holdfast_image.firstboot`, started by holdfast-firstboot.service.
+"""Personalises the robot at boot: `python -m holdfast_image.guest.firstboot`, started by holdfast-firstboot.service.
 
 Runs at every boot and changes nothing that is already right. What it applies are systemd credentials:
 

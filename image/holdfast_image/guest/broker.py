@@ -1,4 +1,4 @@
-"""Writes the configuration of the robot's nats-server: `python -m holdfast_image.broker`, run before it starts.
+"""Writes the configuration of the robot's nats-server: `python -m holdfast_image.guest.broker`, run before it starts.
 
 Made anew at each start from robot.toml (the JetStream domain is the robot's id) and /etc/holdfast/fleet.conf (a
 nats-server fragment with the leaf node's remote; without the file the robot stands alone).
@@ -13,10 +13,10 @@ import tomllib
 from pathlib import Path
 
 from holdfast_image.errors import UsageError
-from holdfast_image.firstboot import ROBOT_ID
+from holdfast_image.guest.firstboot import ROBOT_ID
 
 _CONFIGURATION = """\
-# Written by holdfast_image.broker at each start; change robot.toml or fleet.conf instead.
+# Written by holdfast_image.guest.broker at each start; change robot.toml or fleet.conf instead.
 server_name: "{robot_id}"
 listen: "127.0.0.1:4222"
 http: "127.0.0.1:8222"

@@ -1,0 +1,208 @@
+"""Builds the image, or finds it in the cache: the key is a hash over everything that goes into it.
+
+`images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz, image.initrd and
+image.cmdline (for starts without firmware), image.manifest and image.json; build/image/<board>-<variant> points there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast_image.builder import Builder, ensure_builder
+from holdfast_image.cache import cache_directory, content_hash, locked, require_space
+from holdfast_image.errors import BuildError, UsageError
+from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
+from holdfast_image.namespace import Bind, require_root, run_in_builder
+from holdfast_image.progress import Steps
+from holdfast_image.runtime import RuntimeStaging, Snapshot
+
+BOARDS = ("qemu-x86-64",)
+VARIANTS = ("bench", "release")
+NEEDED_BYTES = 6 << 30
+_KEPT_IMAGES = 4
+_PARTS = ("image.raw", "image.efi", "image.vmlinuz", "image.initrd", "image.manifest")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A finished image."""
+
+    directory: Path
+    key: str
+    board: str
+    variant: str
+    builder: Builder
+    cached: bool
+
+    @property
+    def disk(self) -> Path:
+        """The raw disk image; never written to, machines run on overlays of it."""
+        return self.directory / "image.raw"
+
+    @property
+    def command_line(self) -> str:
+        """The kernel command line of its unified kernel image."""
+        return (self.directory / "image.cmdline").read_text().strip("\0\n ")
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep it from being removed from the cache while the body runs."""
+        with (self.directory / "image.json").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH)
+            yield
+
+
+def repository_root(start: Path | None = None) -> Path:
+    """Return the repository that `start` (the current folder) lies in.
+
+    Raises:
+        UsageError: there is none.
+    """
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "image/mkosi.conf").is_file():
+            return folder
+    raise UsageError(f"{here} is in no checkout of Holdfast; the image is built from one, change there first")
+
+
+def build_image(
+    repository: Path,
+    board: str = "qemu-x86-64",
+    variant: str = "bench",
+    mirror: Mirror | None = None,
+    steps: Steps | None = None,
+) -> Image:
+    """Return the image of the sources as they are now, built first if no cached one was made from the same.
+
+    Raises:
+        UsageError: there is no such board or variant.
+        HostError, NetworkError, BuildError: see there; nothing half-written is left under a final name.
+    """
+    if board not in BOARDS:
+        raise UsageError(f"there is no board {board!r}; there are {', '.join(BOARDS)}")
+    if variant not in VARIANTS:
+        raise UsageError(f"there is no variant {variant!r}; there are {', '.join(VARIANTS)}")
+    steps = steps or Steps()
+    cache = cache_directory()
+    log = _fresh_log(repository, board, variant)
+
+    def waiting() -> None:
+        steps.say("another build is under way; waiting for it to end")
+
+    if mirror is None:
+        mirror = host_mirror()
+    with steps.step("builder tree"):
+        builder = ensure_builder(cache, mirror, log, waiting)
+    with locked(cache / "image.lock", waiting):
+        snapshot = Snapshot.take(repository, cache / "source")
+        key = content_hash(Path("/"), [], snapshot.key, builder.key, board, variant)
+        directory = cache / "images" / key
+        cached = directory.is_dir()
+        if not cached:
+            require_root("building the image")
+            require_space(cache, NEEDED_BYTES, "the image")
+            _build(cache, builder, snapshot, log, steps, board, variant, directory)
+        else:
+            steps.say(f"unchanged: image {key} is in the cache")
+        _publish(repository / "build/image", f"{board}-{variant}", directory)
+        os.utime(directory)
+        _forget_old(directory)
+    return Image(directory, key, board, variant, builder, cached)
+
+
+def _build(
+    cache: Path,
+    builder: Builder,
+    snapshot: Snapshot,
+    log: Path,
+    steps: Steps,
+    board: str,
+    variant: str,
+    directory: Path,
+) -> None:
+    work = cache / "mkosi"
+    for name in ("workspace", "output", "runtime", "wheel", "apt"):
+        if (work / name).exists():
+            shutil.rmtree(work / name)
+    for name in ("workspace", "output", "cache", "packages"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    staging = RuntimeStaging(cache, builder, snapshot, log)
+    with steps.step("Python packages"):
+        dependencies = staging.dependencies()
+        requirements = staging.build_requirements()
+    with steps.step("runtime (C++ and Python)"):
+        wheel = staging.wheel(dependencies, requirements, work / "wheel")
+        staging.assemble(dependencies, wheel, work / "runtime")
+    with steps.step(f"image {board} ({variant})"):
+        write_apt_configuration(work / "apt", builder.mirror())
+        _mkosi(builder, snapshot, work, log, board, variant, directory.name)
+    output = work / "output"
+    missing = [part for part in _PARTS if not (output / part).is_file()]
+    if missing:
+        raise BuildError(f"mkosi ended well but made no {', '.join(missing)}; see {log}")
+    for extra in output.iterdir():
+        if extra.name not in {*_PARTS, "image.cmdline"}:
+            extra.unlink()
+    (output / "image.json").write_text(
+        json.dumps({"key": directory.name, "board": board, "variant": variant, "builder": builder.key}) + "\n"
+    )
+    directory.parent.mkdir(exist_ok=True)
+    output.rename(directory)
+
+
+def _mkosi(
+    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: str, variant: str, version: str
+) -> None:
+    profiles = [board] + (["bench"] if variant == "bench" else [])
+    run_in_builder(
+        builder.tree,
+        [
+            *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
+            *("--output-directory=/hf/mkosi/output", "--cache-directory=/hf/mkosi/cache"),
+            *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
+            *("--extra-tree=/hf/mkosi/runtime", f"--image-version={version}"),
+            *(f"--profile={profile}" for profile in profiles),
+            *("--force", "build"),
+        ],
+        [Bind(snapshot.root, "/hf/source"), Bind(work, "/hf/mkosi", writable=True)],
+        log=log,
+        what="building the image",
+    )
+    run_in_builder(
+        builder.tree,
+        ["objcopy", "-O", "binary", "--only-section=.cmdline", "/hf/output/image.efi", "/hf/output/image.cmdline"],
+        [Bind(work / "output", "/hf/output", writable=True)],
+        log=log,
+        what="reading the kernel command line of the image",
+    )
+
+
+def _fresh_log(repository: Path, board: str, variant: str) -> Path:
+    log = repository / "build/logs" / f"image-{board}-{variant}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    return log
+
+
+def _publish(folder: Path, name: str, directory: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / f".{name}.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(directory)
+    link.replace(folder / name)
+
+
+def _forget_old(newest: Path) -> None:
+    """Keep the images used last, and those that a machine runs on."""
+    images = sorted(newest.parent.iterdir(), key=lambda image: image.stat().st_mtime, reverse=True)
+    for image in images[_KEPT_IMAGES:]:
+        with suppress(BlockingIOError, FileNotFoundError), (image / "image.json").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(image)

@@ -1,0 +1,55 @@
+"""`holdfast image`: the appliance image."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from holdfast_image.build import BOARDS, VARIANTS, build_image, repository_root
+from holdfast_image.errors import ImageError, UsageError
+from holdfast_image.mirror import named_mirror
+from holdfast_image.progress import Steps
+
+
+@click.group()
+def image() -> None:
+    """Build the appliance image."""
+
+
+@image.command()
+@click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
+@click.option("--variant", type=click.Choice(VARIANTS), default="bench", show_default=True)
+@click.option(
+    "--mirror", metavar="URL", envvar="HOLDFAST_MIRROR", help="Debian archive; default: the one this machine's apt uses."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:
+    """Build the image, or find it in the cache if nothing changed.
+
+    Exit codes: 0 built or found, 1 failed, 2 wrong option or place.
+
+    Example: holdfast image build --variant release
+    """
+    steps = Steps()
+    try:
+        chosen = named_mirror(mirror) if mirror is not None else None
+        built = build_image(repository_root(), board, variant, chosen, steps)
+    except ImageError as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "error": str(error)}))
+        else:
+            click.echo(f"holdfast image build: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    if as_json:
+        result = {
+            "ok": True,
+            "image": str(built.directory),
+            "key": built.key,
+            "cached": built.cached,
+            "seconds": steps.seconds,
+        }
+        click.echo(json.dumps(result))
+    else:
+        click.echo(f"build/image/{board}-{variant}")

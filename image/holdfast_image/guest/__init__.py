@@ -1,0 +1,1 @@
+"""What runs inside the image: identity at boot, the broker's configuration, the end of a virtual-time run."""

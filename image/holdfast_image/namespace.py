@@ -1,0 +1,118 @@
+"""Runs a command inside a builder tree: own mount and PID namespace, pivot_root, only what is bound in visible.
+
+The one way mkosi, CMake and QEMU are run. A namespace lives no longer than the process that started it: its first process
+reads a pipe that this process holds open, and a kill of it ends everything inside.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from holdfast_image.errors import BuildError, HostError
+
+_ENTER = Path(__file__).with_name("enter.sh")
+_TAIL_LINES = 15
+_BASE_ENVIRONMENT = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of the host that the command sees at `target`."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+def require_root(what: str) -> None:
+    """Refuse early and clearly.
+
+    Raises:
+        HostError: this process is not root.
+    """
+    if os.geteuid() != 0:
+        raise HostError(f"{what} needs root (mount namespaces, file ownership in the image); run it with sudo")
+
+
+def start_in_builder(
+    tree: Path,
+    argv: Sequence[str],
+    binds: Sequence[Bind] = (),
+    *,
+    environment: Mapping[str, str] | None = None,
+    workdir: str = "/",
+    output: IO[bytes] | int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `argv` inside `tree`; SIGKILL to the process returned ends everything in the namespace.
+
+    Its standard input is the life line: keep the object as long as the command shall run.
+
+    Raises:
+        HostError: not root.
+    """
+    require_root("running programs of the builder tree")
+    arguments = [str(tree), workdir]
+    for bind in binds:
+        arguments += ["rw" if bind.writable else "ro", str(bind.source), bind.target]
+    return subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--"]
+        + ["sh", str(_ENTER), *arguments, "--", *argv],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+        env={**_BASE_ENVIRONMENT, **(environment or {})},
+        pass_fds=tuple(pass_fds),
+        start_new_session=True,
+    )
+
+
+def run_in_builder(
+    tree: Path,
+    argv: Sequence[str],
+    binds: Sequence[Bind] = (),
+    *,
+    log: Path,
+    what: str,
+    environment: Mapping[str, str] | None = None,
+    workdir: str = "/",
+) -> None:
+    """Run `argv` inside `tree` to its end, its output appended to `log`.
+
+    Raises:
+        HostError: not root.
+        BuildError: it failed; the message says `what` and has the end of the log.
+    """
+    with log.open("ab") as output:
+        process = start_in_builder(
+            tree, argv, binds, environment=environment, workdir=workdir, output=output
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+    if status != 0:
+        raise BuildError(f"{what} failed (exit code {status}); the end of {log}:\n{tail_of(log)}")
+
+
+def tail_of(log: Path, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a log, indented."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError as error:
+        return f"  (cannot read it: {error.strerror})"
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-lines:])

@@ -1,0 +1,236 @@
+"""The runtime as a tree for the image: Python packages by the lock file's hashes, our own built in the builder tree.
+
+In the image /usr/lib/holdfast is a virtual environment (`pyvenv.cfg`) of the distribution's Python 3.13 that sees no other
+packages. /usr/bin has links to what people and units call.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast_image.builder import Builder
+from holdfast_image.cache import content_hash, files_below, made_whole
+from holdfast_image.errors import BuildError, HostError, NetworkError
+from holdfast_image.namespace import Bind, run_in_builder, tail_of
+
+PYTHON_VERSION = "3.13"
+# glibc of Debian 13 is newer than the newest tag that wheels are published for.
+_PLATFORM = "x86_64-manylinux_2_39"
+_SITE = f"usr/lib/holdfast/lib/python{PYTHON_VERSION}/site-packages"
+SOURCES = (
+    "pyproject.toml",
+    "uv.lock",
+    "LICENSE",
+    "README.md",
+    "runtime/holdfast",
+    "runtime/control",
+    "ota/holdfast_ota",
+    # Of the workstation's parts the robot gets what runs on it.
+    "image/holdfast_image/__init__.py",
+    "image/holdfast_image/errors.py",
+    "image/holdfast_image/guest",
+    "hil_tests/holdfast_bench/guest.py",
+)
+DEFINITION = (
+    "image/mkosi.conf",
+    "image/mkosi.extra",
+    "image/mkosi.images",
+    "image/mkosi.profiles",
+    "image/mkosi.repart",
+)
+EXAMPLES = ("examples/robots/arm.toml", "examples/controllers", "hil_tests/controllers")
+_NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of the sources that a build is made from; what is edited meanwhile waits for the next one."""
+
+    root: Path
+    key: str
+
+    @classmethod
+    def take(cls, repository: Path, target: Path) -> Snapshot:
+        """Copy sources and image definition with their times (the compiler's build folder goes by them); hash the copy."""
+        names = (*SOURCES, *EXAMPLES, *DEFINITION)
+        with made_whole(target) as copy:
+            for file in files_below(repository, names):
+                place = copy / file.relative_to(repository)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, place, follow_symlinks=False)
+        return cls(target, content_hash(target, files_below(target, names)))
+
+
+class RuntimeStaging:
+    """Makes the runtime's tree step by step; each step keeps what it made in the cache."""
+
+    def __init__(self, cache: Path, builder: Builder, snapshot: Snapshot, log: Path) -> None:
+        self._cache = cache
+        self._builder = builder
+        self._snapshot = snapshot
+        self._log = log
+
+    def dependencies(self) -> Path:
+        """Return a folder with every locked dependency installed for the image's Python."""
+        return self._installed("site", ["--no-default-groups", "--no-emit-project"])
+
+    def build_requirements(self) -> Path:
+        """Return a folder with what builds our own package."""
+        return self._installed("build-site", ["--only-group", "build"])
+
+    def wheel(self, dependencies: Path, requirements: Path, target: Path) -> Path:
+        """Build our own wheel with the builder tree's compiler into the folder `target`.
+
+        The CMake folder stays in the cache: only what changed is compiled again.
+        """
+        libraries = list(dependencies.glob("wasmtime/*/_libwasmtime.so"))
+        if len(libraries) != 1:
+            raise BuildError(f"expected one _libwasmtime.so in {dependencies}/wasmtime, found {len(libraries)}")
+        cmake = self._cache / f"cmake-{self._builder.key}"
+        cmake.mkdir(exist_ok=True)
+        target.mkdir(parents=True)
+        run_in_builder(
+            self._builder.tree,
+            [
+                *("python3", "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "--no-cache-dir"),
+                *("--disable-pip-version-check", "--wheel-dir=/hf/wheel"),
+                "--config-settings=build-dir=/hf/cmake",
+                f"--config-settings=cmake.define.WASMTIME_LIBRARY=/hf/site/{libraries[0].relative_to(dependencies)}",
+                "/hf/source",
+            ],
+            [
+                Bind(self._snapshot.root, "/hf/source"),
+                Bind(dependencies, "/hf/site"),
+                Bind(requirements, "/hf/requirements"),
+                Bind(cmake, "/hf/cmake", writable=True),
+                Bind(target, "/hf/wheel", writable=True),
+            ],
+            log=self._log,
+            what="building the runtime",
+            environment={"PYTHONPATH": "/hf/requirements", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        (wheel,) = target.glob("holdfast-*.whl")
+        return wheel
+
+    def assemble(self, dependencies: Path, wheel: Path, tree: Path) -> None:
+        """Lay the image's files out below `tree`."""
+        site = tree / _SITE
+        shutil.copytree(dependencies, site, symlinks=True, copy_function=_link)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
+        programs = sorted((site / "holdfast/bin").glob("holdfast-*"))
+        binaries = tree / "usr/bin"
+        binaries.mkdir(parents=True)
+        for program in programs:
+            program.chmod(0o755)
+            (binaries / program.name).symlink_to(f"/{program.relative_to(tree)}")
+        self._environment(tree, site)
+        self._examples(tree)
+        self._compile(tree)
+
+    def _environment(self, tree: Path, site: Path) -> None:
+        home = tree / "usr/lib/holdfast"
+        (home / "bin").mkdir()
+        (home / "bin/python").symlink_to("/usr/bin/python3")
+        (home / "pyvenv.cfg").write_text(
+            f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {PYTHON_VERSION}\n"
+        )
+        (points,) = site.glob("holdfast-*.dist-info/entry_points.txt")
+        scripts = configparser.ConfigParser()
+        scripts.read(points)
+        for name, place in scripts["console_scripts"].items():
+            module, function = place.split(":")
+            script = home / "bin" / name
+            script.write_text(
+                f"#!/usr/lib/holdfast/bin/python\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+            )
+            script.chmod(0o755)
+            (tree / "usr/bin" / name).symlink_to(f"/usr/lib/holdfast/bin/{name}")
+
+    def _examples(self, tree: Path) -> None:
+        share = tree / "usr/share/holdfast"
+        controllers = share / "controllers"
+        controllers.mkdir(parents=True)
+        shutil.copyfile(self._snapshot.root / "examples/robots/arm.toml", share / "robot.toml")
+        for folder in ("examples/controllers", "hil_tests/controllers"):
+            for file in sorted((self._snapshot.root / folder).glob("*.wat")):
+                shutil.copyfile(file, controllers / file.name)
+
+    def _compile(self, tree: Path) -> None:
+        """Compile to byte code now: on the robot nobody may write there, and starts would pay for it each time."""
+        run_in_builder(
+            self._builder.tree,
+            [
+                *("python3", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
+                *("-s", "/hf/tree", f"/hf/tree/{_SITE}"),
+            ],
+            [Bind(tree, "/hf/tree", writable=True)],
+            log=self._log,
+            what="compiling Python to byte code",
+        )
+
+    def _installed(self, kind: str, selection: list[str]) -> Path:
+        exported = self._uv("export", "--frozen", "--no-header", "--no-annotate", *selection)
+        requirements = "".join(line for line in exported.splitlines(keepends=True) if not line.startswith("-e"))
+        target = self._cache / f"{kind}-{content_hash(Path('/'), [], PYTHON_VERSION, _PLATFORM, requirements)}"
+        if target.is_dir():
+            return target
+        with made_whole(target) as partial:
+            listed = self._cache / f"{target.name}.txt"
+            listed.write_text(requirements)
+            self._uv(
+                *("pip", "install", "--cache-dir", str(self._cache / "uv"), "--python-version", PYTHON_VERSION),
+                *("--python-platform", _PLATFORM, "--only-binary", ":all:", "--require-hashes", "--no-deps"),
+                *("--link-mode", "copy", "--target", str(partial), "--requirement", str(listed)),
+            )
+            shutil.rmtree(partial / "bin", ignore_errors=True)
+            listed.unlink()
+        return target
+
+    def _uv(self, *arguments: str) -> str:
+        with self._log.open("ab") as output:
+            ran = subprocess.run(
+                [find_uv(), *arguments],
+                cwd=self._snapshot.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                env={**os.environ, "UV_PYTHON": sys.executable, "UV_NO_PROGRESS": "1"},
+                check=False,
+            )
+        if ran.returncode == 0:
+            return ran.stdout
+        if any(sign in tail_of(self._log, 30) for sign in _NETWORK_SIGNS):
+            raise NetworkError(
+                f"cannot fetch Python packages; is the network up? uv's and pip's own index settings apply (all of it: {self._log})"
+            )
+        raise BuildError(f"uv {arguments[0]} failed; the end of {self._log}:\n{tail_of(self._log)}")
+
+
+def find_uv() -> str:
+    """Return uv's path: beside this Python (it is locked with the other tools), else on PATH.
+
+    Raises:
+        HostError: there is none.
+    """
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.is_file() else shutil.which("uv")
+    if found is None:
+        raise HostError("uv is not installed beside this Python nor on PATH; make .venv with `make up` or `uv sync`")
+    return found
+
+
+def _link(source: str, target: str) -> str:
+    """Hard-link a file of the cache; nothing of these trees is written to later."""
+    os.link(source, target)
+    return target
+
+

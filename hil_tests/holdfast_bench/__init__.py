@@ -1,0 +1,1 @@
+"""The test bench: one facade, scenarios, and what runs inside a guest."""

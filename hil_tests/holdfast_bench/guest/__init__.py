@@ -1,0 +1,1 @@
+"""What the bench runs on the robot itself: scenarios in virtual time, and questions over ssh."""

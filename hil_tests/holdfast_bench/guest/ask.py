@@ -1,0 +1,82 @@
+"""What the bench asks on the robot itself, over ssh: `python -m holdfast_bench.guest.ask WHAT ...`.
+
+One JSON object answers:
+
+socket NAME REQUEST     one JSON request to a daemon's socket below the run directory (plant-control.sock)
+publish SUBJECT PAYLOAD a JetStream message on the robot's own broker, acknowledged by its stream
+leaf                    whether the robot's broker has its leaf connection to the fleet
+task ID                 the state of a task in the worker's database
+database                SQLite's quick_check of the worker's database
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import urllib.request
+from typing import Any
+
+import nats
+
+from holdfast.errors import HoldfastError
+from holdfast.places import run_directory, state_directory
+from holdfast.seqpacket import ask
+
+LOCAL_BROKER = "nats://127.0.0.1:4222"
+LEAFZ = "http://127.0.0.1:8222/leafz"
+
+
+async def _publish(subject: str, payload: str) -> dict[str, Any]:
+    connection = await nats.connect(LOCAL_BROKER)
+    try:
+        acknowledged = await connection.jetstream().publish(subject, payload.encode())
+        return {"ok": True, "stream": acknowledged.stream, "sequence": acknowledged.seq}
+    finally:
+        await connection.close()
+
+
+def _leaf() -> dict[str, Any]:
+    with urllib.request.urlopen(LEAFZ) as answer:
+        return {"ok": True, "connected": bool(json.load(answer).get("leafnodes"))}
+
+
+def _query(statement: str, *arguments: str) -> list[Any]:
+    database = sqlite3.connect(f"file:{state_directory() / 'worker' / 'worker.db'}?mode=ro", uri=True)
+    try:
+        return [row[0] for row in database.execute(statement, arguments)]
+    finally:
+        database.close()
+
+
+def _answer(arguments: list[str]) -> dict[str, Any]:
+    match arguments:
+        case ["socket", name, request]:
+            return asyncio.run(ask(run_directory() / name, json.loads(request)))
+        case ["publish", subject, payload]:
+            return asyncio.run(_publish(subject, payload))
+        case ["leaf"]:
+            return _leaf()
+        case ["task", task]:
+            return {
+                "ok": True,
+                "state": next(iter(_query("select state from tasks where id = ?", task)), None),
+            }
+        case ["database"]:
+            return {"ok": True, "quick_check": _query("pragma quick_check")}
+    raise SystemExit(__doc__)
+
+
+def main() -> int:
+    """Print the answer; 1 and {"ok": false, "error"} if there was none."""
+    try:
+        print(json.dumps(_answer(sys.argv[1:])))
+    except (HoldfastError, OSError, sqlite3.Error, nats.errors.Error) as error:
+        print(json.dumps({"ok": False, "error": str(error)}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""Deadlines in virtual time: the guest's clock counts instructions, so this machine's speed has no part."""
+
+from __future__ import annotations
+
+from holdfast_bench.deadlines import run
+
+
+def test_no_deadline_is_missed_under_load() -> None:
+    result = run(seconds=60)
+    assert result["cycles"] >= 60_000
+    assert result["missed"] == 0
+    assert result["controller"]["state"] == "running"
+    assert result["mode"] == "armed"
+    assert not result["realtime"]["degraded"]

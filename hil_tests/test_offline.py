@@ -1,0 +1,15 @@
+"""The link to the fleet is cut while the robot moves."""
+
+from __future__ import annotations
+
+from holdfast_bench.vm_bench import VmBench
+
+from holdfast_bench import offline
+
+
+def test_robot_goes_on_without_the_fleet_and_loses_nothing(bench: VmBench) -> None:
+    proved = offline.run(bench)
+    assert proved["cycles"] >= offline.OFFLINE_CYCLES
+    assert proved["mode"] == "armed"
+    assert proved["task"] == {"while_offline": "queued", "results": 1}
+    assert proved["telemetry"]["gaps"] == 0

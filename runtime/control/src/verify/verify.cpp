@@ -1,0 +1,166 @@
+#include "verify/verify.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "rt/clock.hpp"
+
+namespace holdfast::verify {
+namespace {
+
+constexpr int kAttempts = 3;
+
+std::string number(double value) {
+    std::array<char, 32> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    return {digits.data(), end};
+}
+
+// One state set's run: the controller, the filter behind it, and where it stands.
+class Run {
+  public:
+    Run(wasm::Controller& controller, const RobotConfig& config, const StateSet& set)
+        : controller_(controller), config_(config), set_(set), state_(config.states.size()) {}
+
+    // False: a tick was late; `rejection` says which.
+    [[nodiscard]] bool late() const { return late_; }
+
+    Verified<void> all_ticks(Accepted& accepted) {
+        for (tick_ = 0; tick_ < set_.ticks; ++tick_) {
+            set_.fill(tick_, state_);
+            if (auto passed = one_tick(accepted); !passed) return passed;
+        }
+        return {};
+    }
+
+  private:
+    Verified<void> one_tick(Accepted& accepted) {
+        const wasm::TickInput input{.state = state_, .sim_time_ns = tick_ * config_.controller_period_ns()};
+        const std::int64_t begin_ns = monotonic_ns();
+        const wasm::TickResult result = controller_.tick(tick_, input, output_);
+        if (result != wasm::TickResult::kOk) {
+            late_ = result == wasm::TickResult::kDeadline;
+            return tl::unexpected(rejection(controller_.trap_message()));
+        }
+        const double tick_us = static_cast<double>(monotonic_ns() - begin_ns) / 1e3;
+        accepted.max_tick_us = std::max(accepted.max_tick_us, tick_us);
+        if (auto passed = check_output(); !passed) return passed;
+        filter(accepted.shield);
+        return {};
+    }
+
+    Verified<void> check_output() {
+        if (output_.not_finite_count > 0) {
+            return refuse_command(
+                output_.not_finite_channel, output_.not_finite_value,
+                "is not finite, which is an e-stop on the robot; check divisions, square roots and "
+                "every state.get (NaN where a sample is stale) before setting it");
+        }
+        if (output_.no_channel_count > 0) return refuse_channel();
+        if (output_.clamped_count > 0) {
+            const Range& limits = config_.commands[static_cast<std::size_t>(output_.clamped_channel)].limits;
+            return refuse_command(
+                output_.clamped_channel, output_.clamped_value,
+                "is outside [" + number(limits.min) + ", " + number(limits.max) +
+                    "]; clamp the value with command.limit_min/limit_max before setting it");
+        }
+        if (output_.estop_requested) {
+            return tl::unexpected(
+                rejection("process called safety.request_estop, and every state shown is within its limits; "
+                          "request an e-stop "
+                          "for a real danger only"));
+        }
+        return {};
+    }
+
+    // Each wish goes through the filter that stands before the drives.
+    void filter(ShieldCounts& counts) {
+        const double dt_s = static_cast<double>(config_.controller_period_ns()) * 1e-9;
+        for (std::size_t index = 0; index < config_.commands.size(); ++index) {
+            const CommandChannel& channel = config_.commands[index];
+            ChannelContext context;
+            if (channel.position_state)
+                context = {.position = state_[*channel.position_state], .position_fresh = true};
+            if ((output_.set >> index & 1u) != 0) {
+                (void)shield_command(channel, output_.value[index], context, dt_s, history_[index], counts);
+            } else if (channel.kind == ChannelKind::kPosition) {
+                (void)safe_command(channel, context, dt_s, history_[index]);
+            } else {
+                (void)shield_command(channel, channel.default_value, context, dt_s, history_[index], counts);
+            }
+        }
+    }
+
+    Rejection rejection(const std::string& what) const {
+        return {
+            .stage = "verify",
+            .error = "verify: tick " + std::to_string(tick_) + ", state set \"" + set_.name + "\": " + what,
+            .tick = tick_,
+            .channel = {},
+            .value = {},
+            .state = set_.name};
+    }
+
+    Verified<void> refuse_command(std::int32_t channel, double value, const std::string& why) const {
+        const std::string& name = config_.commands[static_cast<std::size_t>(channel)].name;
+        Rejection refused = rejection("command.set(" + std::to_string(channel) + " \"" + name + "\", " +
+                                      number(value) + ") " + why);
+        refused.channel = name;
+        refused.value = value;
+        return tl::unexpected(std::move(refused));
+    }
+
+    Verified<void> refuse_channel() const {
+        return tl::unexpected(rejection("command.set(" + std::to_string(output_.no_channel) +
+                                        ", ...) names a channel that does not exist; the robot has " +
+                                        std::to_string(config_.commands.size()) +
+                                        " command channels, counted from 0: use command.count"));
+    }
+
+    wasm::Controller& controller_;
+    const RobotConfig& config_;
+    const StateSet& set_;
+    std::vector<double> state_;
+    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    wasm::TickOutput output_;
+    std::int64_t tick_{};
+    bool late_{};
+};
+
+Verified<void> run_set(const std::shared_ptr<wasm::Engine>& engine, const RobotConfig& config,
+                       const std::filesystem::path& cwasm, const StateSet& set, Accepted& accepted) {
+    for (int attempt = 1;; ++attempt) {
+        auto controller = wasm::Controller::load(engine, config, cwasm);
+        if (!controller) return tl::unexpected(rejection_of(controller.error()));
+        Run run(**controller, config, set);
+        auto passed = run.all_ticks(accepted);
+        if (passed || !run.late() || attempt == kAttempts) return passed;
+    }
+}
+
+}  // namespace
+
+Rejection rejection_of(const Error& error) {
+    return {.stage = error.message.substr(0, error.message.find(':')),
+            .error = error.message,
+            .tick = {},
+            .channel = {},
+            .value = {},
+            .state = {}};
+}
+
+Verified<Accepted> verify(const std::shared_ptr<wasm::Engine>& engine, const RobotConfig& config,
+                          const std::filesystem::path& cwasm, const std::vector<StateSet>& sets) {
+    Accepted accepted;
+    for (const StateSet& set : sets) {
+        if (auto passed = run_set(engine, config, cwasm, set, accepted); !passed) {
+            return tl::unexpected(std::move(passed.error()));
+        }
+        accepted.ticks = std::max(accepted.ticks, set.ticks);
+        accepted.states.push_back(set.name);
+    }
+    return accepted;
+}
+
+}  // namespace holdfast::verify

@@ -13,7 +13,8 @@ using shm::Counter;
 using shm::Mode;
 
 constexpr std::int64_t kEpochNs = 1'000'000;
-constexpr std::uint64_t kEnableRepeatCycles = 100;     // a lost enable frame is sent again
+constexpr std::uint64_t kEnableRepeatCycles = 100;  // a lost enable frame is sent again
+static_assert(kEnableRepeatCycles >= kMaxDrives);
 constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a drive
 constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
 constexpr double kStandstill = 1e-6;          // of what is sent: below it, it is rounding
@@ -148,11 +149,14 @@ void Tier1::enter_estop() {
 void Tier1::leave_estop() {
     note(EventKind::kEstopCleared, 0);
     data_.estop_latch_seen = 0;
+    flagged_latch_ = 0;
     data_.mode = Mode::kStopping;
+    still_since_ns_ = now_ns_;
 }
 
 void Tier1::begin_stop(Cause cause) {
     data_.mode = Mode::kStopping;
+    still_since_ns_ = now_ns_;
     note(EventKind::kStopBegun, bit(cause.reason), cause.drive);
 }
 
@@ -294,9 +298,10 @@ void Tier1::forget_idle_channel(std::size_t drive) {
 // After the command frames: a drive that is enabled already has the value to hold.
 void Tier1::send_drive_requests() {
     if (data_.mode == Mode::kArmed) {
-        for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-            const bool due = armed_cycles_ % kEnableRepeatCycles == 0 && bus_.axis_state(d) != kClosedLoop;
-            if (due) bus_.send_enable(d, exchange_.counters);
+        // One drive a cycle: the queue of a link holds ten frames.
+        const std::uint64_t turn = armed_cycles_ % kEnableRepeatCycles;
+        if (turn < config_.drives.size() && bus_.axis_state(turn) != kClosedLoop) {
+            bus_.send_enable(turn, exchange_.counters);
         }
         ++armed_cycles_;
     }

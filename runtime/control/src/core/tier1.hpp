@@ -95,7 +95,7 @@ class Tier1 {
     std::uint64_t armed_cycles_{0};
     bool drives_ready_{false};
     bool still_{true};  // nothing that was sent moves
-    std::int64_t still_since_ns_{0};
+    std::int64_t still_since_ns_{0};  // or since the stop began
     std::uint64_t flagged_latch_{0};  // the stop whose flag was seen
     std::int64_t stop_cycle_ns_{0};   // start of the cycle that sent its first frames
     std::uint64_t latch_counted_{0};  // the stop whose estop_frame_cycle is known

@@ -1,0 +1,516 @@
+// The rules of motion (DESIGN §2) at the drives' end of a real link.
+#include "core/tier1.hpp"
+
+#include "robot_rig.hpp"
+
+namespace holdfast::core {
+namespace {
+
+using shm::ControllerFault;
+using shm::Counter;
+using shm::Mode;
+
+constexpr double kFloat = 1e-5;  // commands travel as float32
+
+bool has(std::uint32_t blockers, Blocker blocker) {
+    return (blockers & static_cast<std::uint32_t>(blocker)) != 0;
+}
+
+StopReason stop_reason(RobotRig& rig) {
+    const auto event = rig.find_event(EventKind::kStopBegun);
+    EXPECT_TRUE(event.has_value());
+    return event ? static_cast<StopReason>(event->detail) : StopReason::kOperator;
+}
+
+// Rule 2 at a spindle that turned at 10 rad/s with 40 rad/s^2: 0.04 rad/s a cycle down to zero.
+void expect_spindle_decelerates_from_now(RobotRig& rig) {
+    const std::size_t last = rig.drives[kSpindle].commands.size() - 1;
+    rig.cycles(300);
+    const auto& sent = rig.drives[kSpindle].commands;
+    EXPECT_NEAR(sent[last], 10.0 - 0.04, kFloat) << "the first frame of the stop is not a safe frame";
+    for (std::size_t i = last; i < sent.size(); ++i) {
+        EXPECT_GE(sent[i], 0.0);
+        EXPECT_LE(sent[i], sent[i - 1]);
+        EXPECT_LE(sent[i - 1] - sent[i], 0.04 + kFloat) << "steeper than max_accel";
+    }
+    EXPECT_EQ(sent.back(), 0.0);
+}
+
+// Rule 1.
+TEST(EveryCycle, SendsACompleteFrameToEveryDriveInEveryMode) {
+    RobotRig rig;
+    const auto expect_frames = [&rig](int cycles) {
+        std::array<std::size_t, 3> before{};
+        for (std::size_t d = 0; d < 3; ++d) before[d] = rig.drives[d].commands.size();
+        rig.cycles(cycles);
+        for (std::size_t d = 0; d < 3; ++d) {
+            EXPECT_EQ(rig.drives[d].commands.size() - before[d], static_cast<std::size_t>(cycles))
+                << "drive " << d;
+        }
+    };
+    rig.cycle();
+    expect_frames(20);
+    rig.arm_fully();
+    expect_frames(20);
+    rig.exchange.request(Request::kDisarm);
+    expect_frames(20);
+    rig.latch(1);
+    expect_frames(20);
+    EXPECT_EQ(rig.mode(), Mode::kEstop);
+    EXPECT_GT(rig.counter(Counter::kFramesSent), 240u);
+    EXPECT_EQ(rig.counter(Counter::kLinkSendErrors), 0u);
+}
+
+TEST(Disarmed, HoldsTheMeasuredPositionAndFollowsAnIdleDrive) {
+    RobotRig rig;
+    rig.cycles(5);
+    EXPECT_NEAR(rig.sent(kJoint), 0.3, kFloat);
+    rig.drives[kJoint].position = -0.4;
+    rig.cycles(2);
+    EXPECT_NEAR(rig.sent(kJoint), -0.4, kFloat);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
+    EXPECT_EQ(rig.sent(kGripper), 0.0);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+}
+
+// Zero is never the stop of a position channel: before the first sample there is no safe value.
+TEST(Disarmed, SendsNoPositionBeforeOneWasMeasured) {
+    RobotRig rig;
+    rig.drives[kJoint].talks = false;
+    rig.cycles(10);
+    EXPECT_TRUE(rig.drives[kJoint].commands.empty());
+    EXPECT_EQ(rig.drives[kSpindle].commands.size(), 10u);
+}
+
+TEST(Disarmed, IgnoresTheController) {
+    RobotRig rig;
+    rig.load_controller();
+    rig.wish(kSpindle, 10.0);
+    rig.setpoint.mono_ns = rig_clock();
+    rig.cycles(50);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
+}
+
+TEST(Arm, EnablesEveryDriveAndFollowsTheController) {
+    RobotRig rig;
+    rig.arm_fully();
+    for (const RigDrive& drive : rig.drives) EXPECT_EQ(drive.enable_frames, 1);
+    rig.wish(kSpindle, 5.0);
+    rig.wish(kJoint, 0.5);
+    rig.wish(kGripper, 1.0);
+    rig.cycles(1000);
+    EXPECT_NEAR(rig.sent(kSpindle), 5.0, kFloat);
+    EXPECT_NEAR(rig.sent(kJoint), 0.5, kFloat);
+    EXPECT_NEAR(rig.sent(kGripper), 1.0, kFloat);
+    EXPECT_EQ(rig.state().controller_state, shm::ControllerState::kRunning);
+    EXPECT_EQ(rig.state().moving, 1u);
+}
+
+TEST(Arm, KeepsToTheRatesOfTheChannels) {
+    RobotRig rig;
+    rig.arm_fully();
+    rig.wish(kSpindle, 20.0);
+    const std::size_t first = rig.drives[kSpindle].commands.size();
+    rig.cycles(300);
+    const auto& sent = rig.drives[kSpindle].commands;
+    for (std::size_t i = first; i < sent.size(); ++i) EXPECT_LE(sent[i] - sent[i - 1], 0.04 + kFloat);
+    EXPECT_GT(rig.counter(Counter::kShieldRateLimited), 0u);
+}
+
+TEST(Arm, AChannelThatIsNotSetKeepsItsDefaultOrHolds) {
+    RobotRig rig;
+    rig.config.commands[kSpindle].default_value = 2.0;
+    rig.arm_fully();
+    rig.cycles(200);
+    EXPECT_NEAR(rig.sent(kSpindle), 2.0, kFloat);
+    EXPECT_NEAR(rig.sent(kJoint), 0.3, kFloat);
+    EXPECT_EQ(rig.sent(kGripper), 0.0);
+}
+
+TEST(Arm, WaitsUntilEveryDriveIsInClosedLoop) {
+    RobotRig rig;
+    rig.drives[kGripper].obeys_enable = false;
+    rig.load_controller();
+    rig.wish(kSpindle, 5.0);
+    rig.cycles(3);
+    ASSERT_EQ(rig.arm(), 0u);
+    rig.cycles(500);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0) << "moved before its drives were ready";
+    EXPECT_GT(rig.drives[kGripper].enable_frames, 1) << "a lost enable frame is never sent again";
+    rig.cycles(501);
+    EXPECT_EQ(stop_reason(rig), StopReason::kDriveNotReady);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+}
+
+TEST(Arm, StartsFromTheMeasuredPosition) {
+    RobotRig rig;
+    rig.arm_fully();
+    rig.exchange.request(Request::kDisarm);
+    rig.cycles(5);
+    rig.drives[kJoint].position = -0.5;  // pushed aside while it held 0.3
+    rig.cycles(5);
+    EXPECT_NEAR(rig.sent(kJoint), 0.3, kFloat);
+    ASSERT_EQ(rig.arm(), 0u);
+    EXPECT_NEAR(rig.sent(kJoint), -0.5, kFloat);
+}
+
+TEST(Arm, UsesNoSetpointFromBeforeIt) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.exchange.request(Request::kDisarm);
+    rig.controller_runs = false;
+    rig.cycles(10);
+    rig.setpoint.mono_ns = rig_clock();  // computed while disarmed: a moment before arm
+    rig.exchange.setpoint.writable() = rig.setpoint;
+    rig.exchange.setpoint.publish();
+    rig.cycles(300);
+    rig.setpoint.mono_ns = rig_clock();
+    rig.exchange.setpoint.writable() = rig.setpoint;
+    rig.exchange.setpoint.publish();
+    ASSERT_EQ(rig.arm(), 0u);
+    rig.cycles(20);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
+    EXPECT_EQ(rig.counter(Counter::kSetpointStale), 0u);
+}
+
+TEST(Arm, IsRefusedWithEveryReason) {
+    RobotRig rig({.degraded = false, .refused = true});
+    rig.safety_beats = false;
+    rig.drives[kGripper].axis_error = 0x10;
+    rig.drives[kJoint].talks = false;
+    rig.cycle();
+    const std::uint32_t found = rig.arm();
+    for (const Blocker blocker : {Blocker::kSafetySilent, Blocker::kNoController, Blocker::kRealtime,
+                                  Blocker::kDriveError, Blocker::kStateStale}) {
+        EXPECT_TRUE(has(found, blocker)) << static_cast<int>(blocker);
+    }
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(rig.drives[kSpindle].enable_frames, 0);
+}
+
+TEST(Arm, IsRefusedForEachReasonAlone) {
+    struct Case {
+        Blocker blocker;
+        void (*cause)(RobotRig&);
+    };
+    const Case cases[] = {
+        {Blocker::kLatched, [](RobotRig& rig) { rig.latch(3); }},
+        {Blocker::kSafetySilent,
+         [](RobotRig& rig) {
+             rig.safety_beats = false;
+             rig.cycles(20);
+         }},
+        {Blocker::kNotPermitted, [](RobotRig& rig) { rig.safety.arm_permitted = 0; }},
+        {Blocker::kNoController,
+         [](RobotRig& rig) {
+             rig.setpoint = {};
+             rig.publish_setpoint();
+         }},
+        {Blocker::kControllerFaulted, [](RobotRig& rig) { rig.fault_controller(ControllerFault::kTrap); }},
+        {Blocker::kDriveError, [](RobotRig& rig) { rig.drives[kJoint].axis_error = 1; }},
+        {Blocker::kStateStale,
+         [](RobotRig& rig) {
+             rig.drives[kSpindle].talks = false;
+             rig.cycles(21);
+         }},
+    };
+    for (const Case& c : cases) {
+        RobotRig rig;
+        rig.load_controller();
+        rig.cycles(3);
+        c.cause(rig);
+        EXPECT_EQ(rig.arm(), static_cast<std::uint32_t>(c.blocker));
+        EXPECT_NE(rig.mode(), Mode::kArmed);
+    }
+    RobotRig armed;
+    armed.arm_fully();
+    EXPECT_EQ(armed.arm(), static_cast<std::uint32_t>(Blocker::kBusy));
+}
+
+TEST(Arm, LosesAgainstADisarmOfTheSameCycle) {
+    RobotRig rig;
+    rig.load_controller();
+    rig.cycles(3);
+    rig.exchange.request(Request::kDisarm);
+    EXPECT_EQ(rig.arm(), static_cast<std::uint32_t>(Blocker::kBusy));
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+}
+
+TEST(Disarm, StopsAlongTheDecelerationAndThenDisarms) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.exchange.request(Request::kDisarm);
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(stop_reason(rig), StopReason::kOperator);
+}
+
+TEST(Disarm, WaitsForTheMeasuredStandstill) {
+    RobotRig rig;
+    rig.arm_fully();
+    rig.drives[kSpindle].velocity = 3.0;
+    rig.exchange.request(Request::kDisarm);
+    rig.cycles(100);
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    EXPECT_EQ(rig.state().moving, 1u);
+    rig.drives[kSpindle].velocity = 0.0;
+    rig.cycles(2);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(rig.state().moving, 0u);
+}
+
+// Rules 3 and 4.
+TEST(Estop, SendsSafeFramesInTheCycleThatSeesTheFlag) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.latch(5);
+    rig.cycle();
+    const shm::StateData state = rig.state();
+    EXPECT_EQ(state.mode, Mode::kEstop);
+    EXPECT_EQ(state.estop_latch_seen, 5u);
+    EXPECT_EQ(state.estop_flag_seen_ns, rig_clock());
+    EXPECT_EQ(state.estop_frame_sent_ns, rig_clock());
+    EXPECT_EQ(state.estop_frame_cycle, 2u) << "set one period before the cycle that saw it";
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_NEAR(rig.sent(kJoint), 0.3, kFloat);
+}
+
+TEST(Estop, IsObeyedBeforeTheTimeOfTheStopIsPublished) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.safety_writer.segment().stop.store(6);
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kEstop);
+    EXPECT_EQ(rig.state().estop_latch_seen, 6u);
+    EXPECT_EQ(rig.state().estop_frame_cycle, 0u);
+    rig.safety.latch_sequence = 6;
+    rig.safety.latch_mono_ns = rig_clock() - rig.config.tier1_period_ns() / 2;
+    rig.cycle();
+    EXPECT_EQ(rig.state().estop_frame_cycle, 1u);
+}
+
+TEST(Estop, IsNotAcknowledgedWhileAFrameDidNotLeave) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.hub.reset();
+    rig.latch(5);
+    rig.cycles(3);
+    EXPECT_EQ(rig.mode(), Mode::kEstop);
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u);
+    EXPECT_GT(rig.counter(Counter::kLinkSendErrors), 0u);
+}
+
+TEST(Estop, StandsWhenTheSafetyDaemonDies) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.latch(5);
+    rig.cycle();
+    rig.safety_beats = false;
+    rig.cycles(100);
+    EXPECT_EQ(rig.mode(), Mode::kEstop);
+    EXPECT_TRUE(has(rig.arm(), Blocker::kLatched));
+}
+
+TEST(Estop, NothingMovesAfterTheResetUntilArm) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.latch(5);
+    rig.cycles(300);
+    rig.latch(0);
+    rig.cycles(300);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0) << "the controller was resumed by the reset";
+    ASSERT_EQ(rig.arm(), 0u);
+    rig.cycles(300);
+    EXPECT_NEAR(rig.sent(kSpindle), 10.0, kFloat);
+}
+
+TEST(Estop, ANewStopIsAcknowledgedByItsOwnNumber) {
+    RobotRig rig;
+    rig.latch(5);
+    rig.cycles(3);
+    rig.latch(6);
+    rig.cycles(2);
+    EXPECT_EQ(rig.state().estop_latch_seen, 6u);
+}
+
+// Rule 6.
+TEST(Stale, SetpointBeyondItsAgeLimitGivesSafeFrames) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.controller_runs = false;
+    const std::int64_t limit_ns = rig.config.controller_period_ns() * 5 / 2;
+    while (rig_clock() + kMs - rig.setpoint.mono_ns <= limit_ns) rig.cycle();
+    EXPECT_NEAR(rig.sent(kSpindle), 10.0, kFloat);
+    EXPECT_EQ(rig.counter(Counter::kSetpointStale), 0u);
+    rig.cycle();
+    EXPECT_EQ(rig.counter(Counter::kSetpointStale), 1u);
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+}
+
+TEST(Stale, StateBecomesNaNForTheControllerAndStopsItsChannel) {
+    RobotRig rig;
+    rig.arm_fully();
+    rig.wish(kJoint, -0.5);
+    rig.wish(kSpindle, 5.0);
+    rig.cycles(150);
+    EXPECT_LT(rig.sent(kJoint), 0.29);
+    EXPECT_NEAR(rig.exchange.snapshot.latest().state[kJointPosition], 0.3, kFloat);
+    rig.drives[kJoint].talks = false;
+    rig.cycles(20);
+    EXPECT_FALSE(std::isnan(rig.exchange.snapshot.latest().state[kJointPosition]));
+    rig.cycle();
+    EXPECT_TRUE(std::isnan(rig.exchange.snapshot.latest().state[kJointPosition]));
+    EXPECT_FALSE(std::isnan(rig.exchange.snapshot.latest().state[kSpindleVelocity]));
+    EXPECT_EQ(rig.counter(Counter::kStateStale), 1u);
+    rig.cycles(500);
+    const double stopped_at = rig.sent(kJoint);
+    rig.cycles(100);
+    EXPECT_EQ(rig.sent(kJoint), stopped_at);
+    EXPECT_NEAR(rig.sent(kSpindle), 5.0, kFloat) << "a channel that needs no position stopped too";
+}
+
+// Rules 2, 3 and 8.
+class ControllerFaultStops : public testing::TestWithParam<ControllerFault> {};
+TEST_P(ControllerFaultStops, InTheCycleInWhichItIsKnown) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.fault_controller(GetParam());
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    EXPECT_EQ(rig.state().controller_fault, GetParam());
+    EXPECT_EQ(rig.state().controller_state, shm::ControllerState::kFaulted);
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_TRUE(has(rig.arm(), Blocker::kControllerFaulted));
+}
+INSTANTIATE_TEST_SUITE_P(All, ControllerFaultStops,
+                         testing::Values(ControllerFault::kTrap, ControllerFault::kOverrun,
+                                         ControllerFault::kNotFinite, ControllerFault::kEstopRequest));
+
+TEST(Unload, StopsARunningRobot) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.setpoint = {};
+    rig.publish_setpoint();
+    rig.cycle();
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(stop_reason(rig), StopReason::kNoController);
+}
+
+// Rule 4: the loss of a local heartbeat.
+TEST(SafetySilence, OfTwentyCyclesStopsAndDisarms) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.safety_beats = false;
+    rig.cycles(19);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.counter(Counter::kSafetyBeatMissed), 18u);
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.mode(), Mode::kDisarmed);
+    EXPECT_EQ(stop_reason(rig), StopReason::kSafetySilent);
+}
+
+TEST(SafetySilence, BeforeAnyDaemonIsSilenceToo) {
+    RobotRig rig;
+    rig.exchange.safety.store(nullptr);
+    rig.load_controller();
+    rig.cycles(3);
+    EXPECT_EQ(rig.arm(), static_cast<std::uint32_t>(Blocker::kSafetySilent));
+}
+
+// Rule 7.
+TEST(Overrun, SkipsAreCountedAndTooManyOfThemStop) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    for (int i = 0; i < 4; ++i) {
+        rig.cycle(1);
+        rig.cycles(3);
+    }
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.counter(Counter::kOverruns), 4u);
+    EXPECT_EQ(rig.counter(Counter::kSkippedCycles), 4u);
+    rig.cycle(2);
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    EXPECT_EQ(rig.counter(Counter::kSkippedCycles), 6u);
+    EXPECT_EQ(stop_reason(rig), StopReason::kOverruns);
+}
+
+TEST(Overrun, FewInTheWindowDoNotStop) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    for (int i = 0; i < 12; ++i) {
+        rig.cycle(1);
+        rig.cycles(300);
+    }
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.counter(Counter::kOverruns), 12u);
+}
+
+TEST(DriveError, StopsTheRobot) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.drives[kJoint].axis_error = 0x40;
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    EXPECT_EQ(rig.counter(Counter::kDriveErrors), 1u);
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.counter(Counter::kDriveErrors), 1u) << "one error, counted once";
+    rig.exchange.request(Request::kClearErrors);
+    const int cleared = rig.drives[kJoint].clear_frames;
+    rig.cycle();
+    EXPECT_EQ(rig.drives[kJoint].clear_frames, cleared + 1);
+}
+
+TEST(DriveError, ADriveThatLeavesClosedLoopStopsTheRobot) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.drives[kGripper].axis_state = 1;
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    EXPECT_EQ(stop_reason(rig), StopReason::kDriveNotReady);
+}
+
+TEST(Shutdown, IdlesEveryDrive) {
+    RobotRig rig;
+    rig.arm_fully();
+    rig.exchange.request(Request::kDisarm);
+    rig.cycles(3);
+    rig.exchange.request(Request::kIdleDrives);
+    rig.cycle();
+    for (const RigDrive& drive : rig.drives) EXPECT_EQ(drive.idle_frames, 1);
+}
+
+TEST(Epoch, AdvancesOncePerMillisecondThatRan) {
+    RobotRig rig;
+    rig.cycles(50);
+    rig.cycle(100);  // a stalled machine is no reason to stop a controller
+    EXPECT_EQ(rig.engine.epochs, 51);
+}
+
+TEST(Segment, ShowsWhatTheLoopDoes) {
+    RobotRig rig({.degraded = true, .refused = false});
+    rig.cycles(4);
+    const shm::StateData state = rig.state();
+    EXPECT_EQ(state.boot_id, 7u);
+    EXPECT_EQ(state.cycle, 4u);
+    EXPECT_EQ(state.mono_ns, rig_clock());
+    EXPECT_EQ(state.realtime_degraded, 1u);
+    EXPECT_NEAR(state.state[kJointPosition], 0.3, kFloat);
+    EXPECT_EQ(state.state_mono_ns[kJointPosition], rig_clock());
+    EXPECT_NEAR(state.sent[kJoint], 0.3, kFloat);
+    EXPECT_EQ(rig.state_reader.segment().wake.count.load(), 4u);
+    EXPECT_EQ(rig.state_reader.segment().cycle.count.load(), 4u);
+    EXPECT_EQ(rig.counter(Counter::kFramesReceived), 24u);
+}
+
+}  // namespace
+}  // namespace holdfast::core

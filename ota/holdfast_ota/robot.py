@@ -136,30 +136,37 @@ class OtaClient:
         self._window: HealthWindow | None = None
         self._last_report: Outcome | None = None
 
-    async def run(self) -> None:
-        """Finish what a power cut left, then check at each poll and on request, until cancelled."""
-        subscription = await self._nats.subscribe(f"holdfast.{self._robot}.ota.check", cb=self._answer)
+    async def run(self, broker: asyncio.Event | None = None) -> None:
+        """Settle what a power cut left, then check at each poll and on request, until cancelled.
+
+        Settling does not wait for the network; the rest begins when `broker` is set (at once without it).
+        """
         watching = asyncio.create_task(self._watch_forever(), name="ota-watch")
         try:
             await self._first_of(self._recovered.wait(), watching)
-            while not watching.done():
-                await self._report(await self.check())
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(watching), self._config.ota.poll_s)
+            if broker is not None:
+                await self._first_of(broker.wait(), watching)
+            subscription = await self._nats.subscribe(f"holdfast.{self._robot}.ota.check", cb=self._answer)
+            try:
+                while not watching.done():
+                    await self._report(await self.check())
+                    await asyncio.wait([watching], timeout=self._config.ota.poll_s)
+            finally:
+                with suppress(NatsError):
+                    await subscription.unsubscribe()
             await watching
         finally:
             watching.cancel()
-            with suppress(asyncio.CancelledError, NatsError, HoldfastError):
-                await watching
-            with suppress(NatsError):
-                await subscription.unsubscribe()
+            await asyncio.wait([watching])
             self._close()
 
     @staticmethod
     async def _first_of(awaited: Coroutine[Any, Any, Any], task: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(awaited)
-        await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        try:
+            await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
 
     async def check(self) -> Outcome:
         """Look for an update and take it as far as it goes now; never raises for what a repository contains."""
@@ -312,11 +319,12 @@ class OtaClient:
                 "publish a corrected controller as a new version",
             ) from error
         await self._do(lambda journal: journal.advance(attempt.number, State.ACTIVATED))
-        await self._report(
-            Outcome(True, State.ACTIVATED, str(target), f"{target} passed the robot's check and is loaded")
+        activated = Outcome(
+            True, State.ACTIVATED, str(target), f"{target} passed the robot's check and is loaded; it is watched now"
         )
+        await self._report(activated)
         self._wake.set()
-        return self._under_way(await self._do(lambda journal: journal.current()))
+        return activated
 
     # -- after activation ---------------------------------------------------------------------------------------------
 
@@ -370,11 +378,8 @@ class OtaClient:
             return
         if attempt.state is State.ACTIVATED:
             await self._do(lambda journal: journal.advance(attempt.number, State.WATCHING))
-            window_s = self._config.ota.health_window_s
-            self._window = HealthWindow(
-                attempt.sha256, max(1, round(window_s * self._config.control.controller_hz))
-            )
-            await self._report(self._under_way(attempt))
+            self._window = self._new_window(attempt)
+            await self._report(self._under_way(await self._do(lambda journal: journal.current())))
         if attempt.state is not State.FAILING:
             verdict = await self._verdict(attempt)
             async with self._lock:
@@ -384,21 +389,25 @@ class OtaClient:
         self._window = None
 
     async def _verdict(self, attempt: Attempt) -> Verdict:
-        assert self._window is not None
+        window = self._window or self._new_window(attempt)
         ran = attempt.ran
         while True:
             try:
-                verdict = self._window.observe(await self._core())
+                verdict = window.observe(await self._core())
             except HoldfastError as error:
                 # A core that is away cannot be judged; when it is back its boot_id tells that it restarted.
                 _log.info("the core cannot be watched: %s", error)
             else:
-                if self._window.ticks and not ran:
+                if window.ticks and not ran:
                     ran = True
                     await self._do(lambda journal: journal.note_running(attempt.number))
                 if verdict.health is not Health.WATCHING:
                     return verdict
             await asyncio.sleep(WATCH_PERIOD_S)
+
+    def _new_window(self, attempt: Attempt) -> HealthWindow:
+        ticks = round(self._config.ota.health_window_s * self._config.control.controller_hz)
+        return HealthWindow(attempt.sha256, max(1, ticks))
 
     async def _settle(self, attempt: Attempt, verdict: Verdict) -> None:
         target = attempt.target

@@ -30,3 +30,11 @@ def leaf(tmp_path: Path, hub: NatsServer) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path / "leaf", "arm-01", leaf_of=hub)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A broker for the reports of robots that read from a folder."""
+    server = NatsServer(tmp_path_factory.mktemp("bus") / "nats", "bus")
+    yield server
+    server.stop()

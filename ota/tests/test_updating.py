@@ -1,0 +1,280 @@
+"""An update's life on the robot: checked, loaded, watched, then committed or rolled back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from holdfast_ota.mirror import mirror
+from holdfast_ota.repository import Repository
+from servers import NatsServer
+from simulated_robot import (
+    SETS_NAN_LATER,
+    SINE,
+    STOPS_LATER,
+    TRAPS_AT_ONCE,
+    TRAPS_LATER,
+    controller,
+)
+from world import publish, world
+
+
+def run(scenario: Any) -> None:
+    asyncio.run(scenario)
+
+
+def test_a_controller_that_does_well_is_committed(repository: Repository, tmp_path: Path, bus: NatsServer) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+            assert here.robot.version == "1"
+            assert not here.robot.armed, "an update never arms"
+            report = await here.run_until("committed")
+            assert report["sentence"] == "controller motion 1 ran through its health window and is committed"
+            assert (await here.check()).state == "current"
+            assert [report["state"] for report in here.reports] == [
+                "resolved",
+                "staged",
+                "activated",
+                "watching",
+                "committed",
+            ]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("wat", "why"),
+    [
+        (TRAPS_LATER, "it trapped"),
+        (SETS_NAN_LATER, "it set a command that is not a finite number"),
+        (STOPS_LATER, "it asked for an emergency stop"),
+    ],
+)
+def test_a_controller_that_fails_in_its_window_is_rolled_back_and_not_tried_again(
+    repository: Repository, tmp_path: Path, bus: NatsServer, wat: str, why: str
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.run_until("committed")
+            here.robot.armed = False
+            publish(repository, wat)
+            here.reports.clear()
+            assert (await here.check()).state == "activated"
+            report = await here.run_until("rolled_back")
+            assert why in report["sentence"]
+            assert "motion 1 is loaded again" in report["sentence"]
+            assert (here.robot.version, here.robot.loads[-1][2]) == ("1", "ota-rollback")
+            assert not here.robot.armed, "a roll-back never arms"
+
+            again = await here.check()
+            assert again.reason == "bad-version"
+            assert "is not tried again" in again.sentence
+            publish(repository, controller(amplitude=0.2))
+            assert (await here.check()).state == "activated"
+            assert here.robot.version == "3"
+
+    run(scenario())
+
+
+def test_without_a_controller_before_it_a_roll_back_unloads(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, TRAPS_LATER)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+            report = await here.run_until("rolled_back")
+            assert "no controller is loaded, as before it" in report["sentence"]
+            assert here.robot.version is None
+
+    run(scenario())
+
+
+def test_what_the_robots_own_check_rejects_is_never_loaded(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, TRAPS_AT_ONCE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.until(lambda: bool(here.reports) and here.reports[-1]["state"] == "refused", "a refusal")
+            assert here.reports[-1]["reason"] == "rejected"
+            assert "the robot's own check rejected it" in here.reports[-1]["error"]
+            assert here.robot.loads == []
+            assert (await here.check()).reason == "bad-version"
+
+    run(scenario())
+
+
+def test_a_moving_robot_is_not_updated_until_it_is_disarmed(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.run_until("committed")
+            publish(repository, controller())
+            waiting = await here.check()
+            assert (waiting.ok, waiting.state) == (True, "staged")
+            assert "when the robot is disarmed" in waiting.sentence
+            assert here.robot.version == "1"
+            here.robot.armed = False
+            assert (await here.check()).state == "activated"
+
+    run(scenario())
+
+
+def test_an_owner_may_choose_to_swap_between_two_ticks(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments, activate="any") as here:
+            await here.run_until("committed")
+            publish(repository, controller())
+            assert (await here.check()).state == "activated"
+            assert here.robot.armed
+
+    run(scenario())
+
+
+def test_a_disarmed_robot_commits_nothing(repository: Repository, tmp_path: Path, bus: NatsServer) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+            looked = 0
+
+            async def status() -> Any:
+                nonlocal looked
+                looked += 1
+                return await here.robot.status()
+
+            here.client._core = status  # counts the looks; the answers stay the robot's own
+            await here.until(lambda: looked > 5, "several looks")
+            assert here.attempts()[0].state == "watching"
+
+    run(scenario())
+
+
+def test_a_persons_own_choice_stands(repository: Repository, tmp_path: Path, bus: NatsServer) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+            await here.robot.deploy("own", "1", controller(amplitude=0.3).encode(), "operator")
+            await here.settled("superseded")
+            assert (await here.check()).reason == "bad-version"
+            assert here.robot.loads[-1][2] == "operator"
+
+    run(scenario())
+
+
+def test_a_core_that_restarts_in_the_window_is_a_failure(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+            here.robot.reachable = False
+            await here.robot.boot()
+            here.robot.reachable = True
+            report = await here.settled("rolled_back")
+            assert "the core restarted" in report["sentence"]
+
+    run(scenario())
+
+
+def test_a_roll_back_waits_for_a_core_that_is_away(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, TRAPS_LATER)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("watching")
+
+            async def away() -> bool:
+                if here.reports[-1]["state"] == "failing":
+                    return True
+                here.robot.armed = True
+                here.robot.run(50)
+                return False
+
+            unload = here.robot.unload
+
+            async def unload_late(origin: str) -> None:
+                here.robot.reachable = False
+                here.robot.unload = unload  # type: ignore[method-assign]
+                await unload(origin)
+
+            here.robot.unload = unload_late  # type: ignore[method-assign]
+            await here.until(away, "failing")
+            await here.until(lambda: not here.robot.reachable, "a core that is away")
+            here.robot.reachable = True
+            await here.settled("rolled_back")
+
+    run(scenario())
+
+
+def test_from_the_hub_through_the_leaf_node_with_a_request(
+    repository: Repository, tmp_path: Path, hub: NatsServer, leaf: NatsServer
+) -> None:
+    async def ask(client: Any) -> dict[str, Any]:
+        while True:
+            try:
+                reply = await client.request("holdfast.arm-01.ota.check", b"", timeout=30)
+            except nats.errors.NoRespondersError:
+                await asyncio.sleep(0.05)
+                continue
+            answer: dict[str, Any] = json.loads(reply.data)
+            return answer
+
+    async def scenario() -> None:
+        async with world(tmp_path / "robot", repository.pinned_root, "fleet", leaf.url) as here:
+            operator = await nats.connect(hub.url)
+            refusal = await ask(operator)
+            assert refusal["reason"] == "unreachable"
+            assert "the robot keeps its controller and tries again by itself" in refusal["error"]
+
+            publish(repository, SINE)
+            await mirror(repository, hub.url)
+            answer = await ask(operator)
+            assert (answer["ok"], answer["state"]) == (True, "activated")
+            await here.run_until("committed")
+
+            hub.stop()
+            gone = await here.check()
+            assert gone.reason == "unreachable"
+            assert here.robot.version == "1"
+            hub.start()
+
+            async def back() -> bool:
+                return (await here.check()).state == "current"
+
+            await here.until(back, "a hub that is back")
+            await operator.close()
+
+    run(scenario())
+
+
+def test_a_robot_polls_by_itself(repository: Repository, tmp_path: Path, bus: NatsServer) -> None:
+    async def scenario() -> None:
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments, poll_s=0.05) as here:
+            await here.until(lambda: bool(here.reports), "a refusal")
+            assert here.reports[0]["reason"] == "absent"
+            publish(repository, SINE)
+            await here.settled("activated")
+            assert sum(report["state"] == "refused" for report in here.reports) == 1, "told once, not at each poll"
+
+    run(scenario())
+
+

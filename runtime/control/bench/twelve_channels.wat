@@ -1,4 +1,4 @@
-;; Reads twelve states and writes twelve commands, each through the host: the work of one tick on the bench.
+;; Reads twelve states and writes twelve commands, each through the host: the work of one tick that tick_bench.py measures.
 (module
   (import "command" "set" (func $set (param i32 f64) (result i32)))
   (import "state" "get" (func $get (param i32) (result f64)))

@@ -1,6 +1,7 @@
-// The part of wasmtime's C API 50.0.1 that Holdfast uses. The PyPI package carries the library but no header; these
-// are our own declarations. runtime/tests/test_wasmtime_api.py compares every one of them, the sizes and the
-// constants with the package's own bindings. One declaration a statement, so that the test can read this file.
+// The part of wasmtime's C API 50.0.1 that Holdfast uses. The PyPI package carries the library but no header;
+// these are our own declarations. runtime/tests/test_wasmtime_api.py compares every one of them, the sizes
+// and the constants with the package's own bindings. One declaration a statement, so that the test can read
+// this file.
 #pragma once
 
 #include <cstddef>
@@ -103,7 +104,8 @@ static_assert(offsetof(wasmtime_extern_t, of) == 8);
 static_assert(sizeof(wasmtime_val_raw_t) == 16);
 
 using wasmtime_finalizer_t = void (*)(void*);
-using wasmtime_func_unchecked_callback_t = wasm_trap_t* (*)(void*, wasmtime_caller_t*, wasmtime_val_raw_t*, std::size_t);
+using wasmtime_func_unchecked_callback_t = wasm_trap_t* (*)(void*, wasmtime_caller_t*, wasmtime_val_raw_t*,
+                                                            std::size_t);
 
 wasm_config_t* wasm_config_new();
 void wasmtime_config_epoch_interruption_set(wasm_config_t*, bool);
@@ -158,19 +160,29 @@ void wasm_byte_vec_delete(wasm_byte_vec_t*);
 
 wasmtime_store_t* wasmtime_store_new(wasm_engine_t*, void*, wasmtime_finalizer_t);
 wasmtime_context_t* wasmtime_store_context(wasmtime_store_t*);
-void wasmtime_store_limiter(wasmtime_store_t*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t);
+void wasmtime_store_limiter(wasmtime_store_t*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            std::int64_t);
 void wasmtime_store_delete(wasmtime_store_t*);
 void wasmtime_context_set_epoch_deadline(wasmtime_context_t*, std::uint64_t);
 
 wasmtime_linker_t* wasmtime_linker_new(wasm_engine_t*);
 void wasmtime_linker_delete(wasmtime_linker_t*);
-wasmtime_error_t* wasmtime_linker_define_func_unchecked(wasmtime_linker_t*, const char*, std::size_t, const char*, std::size_t, const wasm_functype_t*, wasmtime_func_unchecked_callback_t, void*, wasmtime_finalizer_t);
-wasmtime_error_t* wasmtime_linker_instantiate_pre(const wasmtime_linker_t*, const wasmtime_module_t*, wasmtime_instance_pre_t**);
-wasmtime_error_t* wasmtime_instance_pre_instantiate(const wasmtime_instance_pre_t*, wasmtime_context_t*, wasmtime_instance_t*, wasm_trap_t**);
+wasmtime_error_t* wasmtime_linker_define_func_unchecked(wasmtime_linker_t*, const char*, std::size_t,
+                                                        const char*, std::size_t, const wasm_functype_t*,
+                                                        wasmtime_func_unchecked_callback_t, void*,
+                                                        wasmtime_finalizer_t);
+wasmtime_error_t* wasmtime_linker_instantiate_pre(const wasmtime_linker_t*, const wasmtime_module_t*,
+                                                  wasmtime_instance_pre_t**);
+wasmtime_error_t* wasmtime_instance_pre_instantiate(const wasmtime_instance_pre_t*, wasmtime_context_t*,
+                                                    wasmtime_instance_t*, wasm_trap_t**);
 void wasmtime_instance_pre_delete(wasmtime_instance_pre_t*);
-bool wasmtime_instance_export_get(wasmtime_context_t*, const wasmtime_instance_t*, const char*, std::size_t, wasmtime_extern_t*);
-void wasmtime_func_new_unchecked(wasmtime_context_t*, const wasm_functype_t*, wasmtime_func_unchecked_callback_t, void*, wasmtime_finalizer_t, wasmtime_func_t*);
-wasmtime_error_t* wasmtime_func_call_unchecked(wasmtime_context_t*, const wasmtime_func_t*, wasmtime_val_raw_t*, std::size_t, wasm_trap_t**);
+bool wasmtime_instance_export_get(wasmtime_context_t*, const wasmtime_instance_t*, const char*, std::size_t,
+                                  wasmtime_extern_t*);
+void wasmtime_func_new_unchecked(wasmtime_context_t*, const wasm_functype_t*,
+                                 wasmtime_func_unchecked_callback_t, void*, wasmtime_finalizer_t,
+                                 wasmtime_func_t*);
+wasmtime_error_t* wasmtime_func_call_unchecked(wasmtime_context_t*, const wasmtime_func_t*,
+                                               wasmtime_val_raw_t*, std::size_t, wasm_trap_t**);
 
 void wasmtime_error_message(const wasmtime_error_t*, wasm_name_t*);
 void wasmtime_error_delete(wasmtime_error_t*);

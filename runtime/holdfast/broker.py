@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import nats.errors
-from nats.aio.client import Client
 
 from holdfast.child import Child
 
@@ -110,19 +108,14 @@ async def start_broker(server: Hub | RobotBroker, log: Path) -> Child:
     child = await Child.start(name, ["nats-server", "-c", file], environment=os.environ, log=log)
 
     async def answers() -> bool:
-        client = Client()
         try:
-            await client.connect(
-                servers=[server.url], allow_reconnect=False, connect_timeout=1, error_cb=_ignore
-            )
-        except (nats.errors.Error, OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        except OSError:
             return False
-        await client.close()
-        return True
+        greeting = await reader.readline()
+        writer.close()
+        return greeting.startswith(b"INFO ")
 
     await child.until(answers, _READY_S)
     return child
 
-
-async def _ignore(_: Exception) -> None:
-    """Errors of an attempt that will be repeated."""

@@ -176,9 +176,12 @@ class SegmentReader:
         return self._sample
 
     def histogram(self, name: str) -> HistogramSummary:
-        """Summarise the histogram `wake`, `cycle` or `controller`."""
-        bins: NDArray[np.uint64] = np.array(self._record[f"{name}.bins"][0])
-        return summarise(bins, int(self._record[f"{name}.max_ns"][0]))
+        """Summarise the histogram `wake`, `cycle` or `controller` since the core started."""
+        return summarise(self.bins(name), int(self._record[f"{name}.max_ns"][0]))
+
+    def bins(self, name: str) -> NDArray[np.uint64]:
+        """Return a copy of a histogram's 1 µs bins; the difference of two is the histogram of the time between."""
+        return np.array(self._record[f"{name}.bins"][0], dtype=np.uint64)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ def _control(status: Status) -> dict[str, Any]:
     return control
 
 
+def _runs(status: Status) -> bool:
+    control = _control(status)
+    return control.get("mode") == "armed" and (control.get("controller") or {}).get("state") == "running"
+
+
 def _reaction(status: Status) -> int | None:
     reaction: int | None = status.get("loop", {}).get("estop_reaction_cycles")
     return reaction
@@ -131,7 +136,7 @@ async def _until_armed(session: Session) -> None:
     """Arm as soon as nothing stands against it: first heartbeats and samples may be under way."""
     await _wait(session, "every reason against arming to go", lambda s: not _control(s).get("arm_blockers"))
     await session.target.arm()
-    await _wait(session, "the robot to arm", lambda s: _control(s).get("mode") == "armed")
+    await _wait(session, "the controller to run", _runs)
 
 
 async def _observe_motion(session: Session, seconds: float) -> Status:
@@ -142,9 +147,7 @@ async def _observe_motion(session: Session, seconds: float) -> Status:
     low = high = _position(first)
     while True:
         status = await session.target.status()
-        control = _control(status)
-        running = (control.get("controller") or {}).get("state") == "running"
-        if control.get("mode") != "armed" or not running:
+        if not _runs(status):
             raise CheckFailedError(
                 f"the robot stopped by itself while it should move: it is {_described(status)}"
             )

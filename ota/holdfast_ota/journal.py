@@ -134,7 +134,9 @@ class Journal:
         """
         attempt = self.open_attempt()
         if attempt is None:
-            raise OtaError(f"the journal of updates {self._path} lost an update that is under way: another process uses it")
+            raise OtaError(
+                f"the journal of updates {self._path} lost an update that is under way: another process uses it"
+            )
         return attempt
 
     def attempts(self, limit: int = 20) -> list[Attempt]:

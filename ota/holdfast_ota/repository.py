@@ -362,9 +362,7 @@ class Repository:
 
     def _load(self, file_name: str, data: bytes | None = None) -> Signed:
         try:
-            metadata: Metadata[Any] = Metadata.from_bytes(
-                data if data is not None else self._read(file_name)
-            )
+            metadata: Metadata[Any] = Metadata.from_bytes(data if data is not None else self._read(file_name))
         except RepositoryError as error:
             raise PublishError(
                 f"{self.metadata / file_name} is damaged ({error}): restore the repository from its mirror or a backup"

@@ -132,7 +132,8 @@ class OtaClient:
         self._journal: Journal | None = None
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._recovered = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Set once what an earlier process left is settled; nothing new is begun before."""
         self._window: HealthWindow | None = None
         self._last_report: Outcome | None = None
 
@@ -143,7 +144,7 @@ class OtaClient:
         """
         watching = asyncio.create_task(self._watch_forever(), name="ota-watch")
         try:
-            await self._first_of(self._recovered.wait(), watching)
+            await self._first_of(self.settled.wait(), watching)
             if broker is not None:
                 await self._first_of(broker.wait(), watching)
             subscription = await self._nats.subscribe(f"holdfast.{self._robot}.ota.check", cb=self._answer)
@@ -192,11 +193,6 @@ class OtaClient:
                 True, "idle", "", "this robot follows no controller: set [ota] controller in robot.toml"
             )
         attempt = await self._do(lambda journal: journal.open_attempt())
-        if attempt is not None and not self._recovered.is_set():
-            sentence = (
-                f"{attempt.target} was cut off by a restart; it is settled first, as soon as the core answers"
-            )
-            return Outcome(False, attempt.state, str(attempt.target), sentence)
         if attempt is not None and attempt.state not in (State.RESOLVED, State.STAGED):
             return self._under_way(attempt)
         await self._check_clock()
@@ -320,7 +316,10 @@ class OtaClient:
             ) from error
         await self._do(lambda journal: journal.advance(attempt.number, State.ACTIVATED))
         activated = Outcome(
-            True, State.ACTIVATED, str(target), f"{target} passed the robot's check and is loaded; it is watched now"
+            True,
+            State.ACTIVATED,
+            str(target),
+            f"{target} passed the robot's check and is loaded; it is watched now",
         )
         await self._report(activated)
         self._wake.set()
@@ -330,14 +329,14 @@ class OtaClient:
 
     async def _watch_forever(self) -> None:
         """Settle what an earlier process left, then watch whatever gets activated."""
-        await self._settled(self._recover)
-        self._recovered.set()
+        await self._insist(self._recover)
+        self.settled.set()
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._settled(self._watch)
+            await self._insist(self._watch)
 
-    async def _settled(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step until it gets through: a core or disk that is away now is no reason to forget a roll-back."""
         told = ""
         while True:

@@ -136,7 +136,12 @@ class SimulatedRobot:
             state = "faulted" if module.fault != "none" else "running" if self.armed else "loaded"
             loaded = {"state": state, "fault": module.fault, "message": module.message, "tick": module.tick}
             loaded.update(self._loaded)
-        return {"ok": True, "mode": "armed" if self.armed else "disarmed", "boot_id": self.boot_id, "controller": loaded}
+        return {
+            "ok": True,
+            "mode": "armed" if self.armed else "disarmed",
+            "boot_id": self.boot_id,
+            "controller": loaded,
+        }
 
     def run(self, ticks: int) -> None:
         """Let the loaded controller run for some ticks, if the robot is armed; a fault disarms it."""

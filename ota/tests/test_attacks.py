@@ -38,7 +38,9 @@ class Thief:
         found = self._folder.glob(f"[0-9]*.{role}.json")
         return max(found, key=lambda path: int(path.name.split(".")[0]))
 
-    def sign(self, role: str, change: Callable[[Any], None], *, own_key: bool = False, bump: bool = True) -> None:
+    def sign(
+        self, role: str, change: Callable[[Any], None], *, own_key: bool = False, bump: bool = True
+    ) -> None:
         """Write the next version of a role after a change of its content."""
         metadata: Metadata[Any] = Metadata.from_file(str(self.latest(role)))
         change(metadata.signed)
@@ -93,7 +95,9 @@ class Scene:
         """Let the robot look; its controller must be what it was."""
 
         async def look() -> Outcome:
-            async with world(self.robot, self.repository.directory / "pinned.json", self.place, self.bus) as here:
+            async with world(
+                self.robot, self.repository.directory / "pinned.json", self.place, self.bus
+            ) as here:
                 before = list(here.robot.loads)
                 outcome = await here.check()
                 assert here.robot.loads == before
@@ -201,7 +205,9 @@ def _target(version: str) -> Target:
 
 def test_an_older_target_that_is_validly_signed(scene: Scene) -> None:
     def withdraw(role: Any) -> None:
-        role.targets["controllers/motion/1.5.wasm"] = _described(role.targets.pop("controllers/motion/2.wasm"), "1.5")
+        role.targets["controllers/motion/1.5.wasm"] = _described(
+            role.targets.pop("controllers/motion/2.wasm"), "1.5"
+        )
 
     scene.thief.sign("controllers", withdraw)
     scene.thief.release("controllers")
@@ -276,7 +282,8 @@ def test_a_fast_forward_is_mended_by_a_new_root(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["controllers/motion/../../../../etc/9.wasm", "controllers/motion/...wasm", "controllers/motion/09.wasm"]
+    "path",
+    ["controllers/motion/../../../../etc/9.wasm", "controllers/motion/...wasm", "controllers/motion/09.wasm"],
 )
 def test_a_target_whose_name_leads_elsewhere(scene: Scene, tmp_path: Path, path: str) -> None:
     def add(role: Any) -> None:
@@ -305,7 +312,7 @@ def test_a_kind_that_the_robot_does_not_know(scene: Scene) -> None:
 def test_a_description_that_belies_its_path(scene: Scene) -> None:
     def add(role: Any) -> None:
         file = TargetFile.from_data("controllers/motion/9.wasm", b"x", ["sha256"])
-        role.targets[file.path] = _described(file, "9", version="99")
+        role.targets[file.path] = _described(file, "9", name="gripper")
 
     scene.thief.sign("controllers", add)
     scene.thief.release("controllers")
@@ -324,12 +331,16 @@ def test_the_key_of_another_kind_signs_no_controller(scene: Scene) -> None:
     assert scene.check().state == "current"
 
 
-@pytest.mark.parametrize("content", [b"x" * 5_000_000, b"[" * 16_000, b"", b"{}", b"\xff\xfe", b'{"signed": NaN}'])
+@pytest.mark.parametrize(
+    "content", [b"x" * 5_000_000, b"[" * 16_000, b"", b"{}", b"\xff\xfe", b'{"signed": NaN}']
+)
 def test_metadata_that_is_none(scene: Scene, content: bytes) -> None:
     (scene.place / "metadata/timestamp.json").write_bytes(content)
     outcome = scene.check()
     assert not outcome.ok
-    assert outcome.reason == (Reason.OVERSIZED if len(content) > 16_384 else Reason.INCONSISTENT), outcome.sentence
+    assert outcome.reason == (Reason.OVERSIZED if len(content) > 16_384 else Reason.INCONSISTENT), (
+        outcome.sentence
+    )
 
 
 def test_an_endless_target(scene: Scene) -> None:

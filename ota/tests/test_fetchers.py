@@ -204,4 +204,6 @@ def test_a_reader_beside_a_publisher_always_gets_a_whole_timestamp(
             seen.add(fetcher.download_bytes("metadata/timestamp.json", 16_384))
         publishing.join()
     assert all(content.startswith(b"{") and content.endswith(b"}") for content in seen)
-    assert (repository.metadata / "timestamp.json").read_bytes() == fetcher.download_bytes("metadata/timestamp.json", 16_384)
+    assert (repository.metadata / "timestamp.json").read_bytes() == fetcher.download_bytes(
+        "metadata/timestamp.json", 16_384
+    )

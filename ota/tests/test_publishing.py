@@ -42,7 +42,9 @@ def test_every_role_has_its_own_key(repository: Repository) -> None:
     assert len({path.read_bytes() for path in repository.keys.directory.iterdir()}) == 3 + 3 + len(Kind)
 
 
-def test_private_keys_are_for_their_owner_and_outside_what_is_published(repository: Repository, tmp_path: Path) -> None:
+def test_private_keys_are_for_their_owner_and_outside_what_is_published(
+    repository: Repository, tmp_path: Path
+) -> None:
     for path in repository.keys.directory.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert b"BEGIN PRIVATE KEY" in path.read_bytes()
@@ -87,7 +89,9 @@ def test_versions_count_up_by_themselves(repository: Repository) -> None:
     assert str(repository.publish(Kind.CONTROLLER, "gripper", b"x").target.version) == "1"
 
 
-@pytest.mark.parametrize(("before", "after"), [("3", "4"), ("1.4.9", "1.4.10"), ("2.0rc1", "2.0"), ("1.2.post1", "1.3")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("3", "4"), ("1.4.9", "1.4.10"), ("2.0rc1", "2.0"), ("1.2.post1", "1.3")]
+)
 def test_the_version_that_follows(before: str, after: str) -> None:
     assert next_version(parse_version(before)) == parse_version(after)
 
@@ -96,7 +100,9 @@ def test_the_version_that_follows(before: str, after: str) -> None:
 def test_the_same_or_an_older_version_is_refused(repository: Repository, version: str) -> None:
     repository.publish(Kind.CONTROLLER, "motion", b"x", version="1.4.0")
     before = (repository.metadata / "timestamp.json").read_bytes()
-    with pytest.raises(PublishError, match=r"is not newer than 1\.4\.0.*use a version above it, such as 1\.4\.1"):
+    with pytest.raises(
+        PublishError, match=r"is not newer than 1\.4\.0.*use a version above it, such as 1\.4\.1"
+    ):
         repository.publish(Kind.CONTROLLER, "motion", b"y", version=version)
     assert (repository.metadata / "timestamp.json").read_bytes() == before
 
@@ -193,7 +199,9 @@ def test_a_missing_foreign_or_readable_key_is_named(repository: Repository, tmp_
     other = Repository.create(tmp_path / "other").keys.path("controllers")
     content = key.read_bytes()
     key.write_bytes(other.read_bytes())
-    with pytest.raises(PublishError, match=r"controllers\.pem is not the private key that this repository trusts"):
+    with pytest.raises(
+        PublishError, match=r"controllers\.pem is not the private key that this repository trusts"
+    ):
         repository.publish(Kind.CONTROLLER, "motion", b"x")
     key.write_bytes(b"not a key")
     with pytest.raises(PublishError, match="is not the private key"):

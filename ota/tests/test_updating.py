@@ -27,7 +27,9 @@ def run(scenario: Any) -> None:
     asyncio.run(scenario)
 
 
-def test_a_controller_that_does_well_is_committed(repository: Repository, tmp_path: Path, bus: NatsServer) -> None:
+def test_a_controller_that_does_well_is_committed(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
     async def scenario() -> None:
         publish(repository, SINE)
         async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
@@ -103,7 +105,9 @@ def test_what_the_robots_own_check_rejects_is_never_loaded(
     async def scenario() -> None:
         publish(repository, TRAPS_AT_ONCE)
         async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
-            await here.until(lambda: bool(here.reports) and here.reports[-1]["state"] == "refused", "a refusal")
+            await here.until(
+                lambda: bool(here.reports) and here.reports[-1]["state"] == "refused", "a refusal"
+            )
             assert here.reports[-1]["reason"] == "rejected"
             assert "the robot's own check rejected it" in here.reports[-1]["error"]
             assert here.robot.loads == []
@@ -273,8 +277,8 @@ def test_a_robot_polls_by_itself(repository: Repository, tmp_path: Path, bus: Na
             assert here.reports[0]["reason"] == "absent"
             publish(repository, SINE)
             await here.settled("activated")
-            assert sum(report["state"] == "refused" for report in here.reports) == 1, "told once, not at each poll"
+            assert sum(report["state"] == "refused" for report in here.reports) == 1, (
+                "told once, not at each poll"
+            )
 
     run(scenario())
-
-

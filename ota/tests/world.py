@@ -122,6 +122,7 @@ async def world(
     await bus.flush()
     running = asyncio.create_task(client.run())
     try:
+        await client.settled.wait()
         yield this
     finally:
         running.cancel()

@@ -1,7 +1,7 @@
 """Our declarations of wasmtime's C API are those of the package that carries the library.
 
 `wasmtime_api.hpp` is read statement by statement; functions, sizes and constants are compared with what the
-package's own ctypes bindings say. The compiler checks the header's `static_assert`s; here their numbers are checked.
+package's own ctypes bindings say. The compiler checks the header's `static_assert`s; here their numbers are.
 """
 
 import ctypes

@@ -20,26 +20,12 @@
 
 #include "ipc/file_descriptor.hpp"
 #include "link/wire.hpp"
+#include "temporary_directory.hpp"
 
 namespace holdfast {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TemporaryDirectory {
-  public:
-    TemporaryDirectory() {
-        std::string name = "/tmp/holdfast-link-XXXXXX";
-        path_ = ::mkdtemp(name.data());
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() { fs::remove_all(path_); }
-    [[nodiscard]] const fs::path& path() const { return path_; }
-
-  private:
-    fs::path path_;
-};
 
 bool run(const std::string& command) { return std::system((command + " >/dev/null 2>&1").c_str()) == 0; }
 

@@ -1,0 +1,118 @@
+// The real executable, asked over its sockets.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "drive/drive.hpp"
+#include "link/link.hpp"
+#include "temporary_directory.hpp"
+#include "test_process.hpp"
+#include "test_robot_toml.hpp"
+
+namespace holdfast::plant {
+namespace {
+
+class PlantProcess : public testing::Test {
+  protected:
+    void SetUp() override {
+        ::setenv("HOLDFAST_RUN_DIR", directory_.path().c_str(), 1);
+        std::ofstream(robot_file_) << kTestRobotToml;
+    }
+    void start(std::vector<std::string> options = {}) {
+        std::vector<std::string> arguments{PLANT_EXECUTABLE, "--config", robot_file_.string()};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        plant_.emplace(std::move(arguments), directory_.path() / "plant.log");
+    }
+    nlohmann::json drive(const std::string& name) {
+        return ask(control_, {{"op", "status"}}).value()["drives"][name];
+    }
+    bool ready() {
+        return eventually([&] { return ask(control_, {{"op", "status"}}).has_value(); });
+    }
+
+    TemporaryDirectory directory_;
+    std::filesystem::path robot_file_ = directory_.path() / "robot.toml";
+    std::filesystem::path control_ = directory_.path() / "plant-control.sock";
+    std::optional<Process> plant_;
+};
+
+TEST_F(PlantProcess, MovesAJointThroughItsLinkAndReports) {
+    start();
+    ASSERT_TRUE(ready()) << plant_->log();
+    const RobotConfig robot = load_robot_config(robot_file_).value();
+    auto link = std::move(open_link("unix:plant.sock", "core", directory_.path()).value());
+    std::array<CanFrame, cansimple::kMaxEnableFrames> frames;
+    cansimple::enable_frames(robot.drives[0], ChannelKind::kPosition, frames);
+    for (const CanFrame& frame : frames) {
+        ASSERT_TRUE(eventually([&] { return link->send(frame) == LinkResult::kOk; }));
+    }
+    const auto target = cansimple::command_frame(robot.drives[0], ChannelKind::kPosition, 0.5);
+    ASSERT_TRUE(eventually([&] { return link->send(target) == LinkResult::kOk; }));
+    std::optional<double> position;
+    std::set<int> states;
+    EXPECT_TRUE(eventually([&] {
+        CanFrame frame;
+        while (link->receive(frame) == LinkResult::kOk) {
+            const auto sample = cansimple::decode(robot.drives[0], frame);
+            if (sample && sample->position) position = sample->position;
+            if (sample && sample->axis_state) states.insert(*sample->axis_state);
+        }
+        return position && std::abs(*position - 0.5) < 1e-3 && states.contains(8);
+    }));
+    const auto joint = drive("joint");
+    EXPECT_EQ(joint["axis_state"], "closed_loop");
+    EXPECT_EQ(joint["mode"], "position");
+    EXPECT_NEAR(joint["input"].get<double>(), 0.5, 1e-6);
+    EXPECT_EQ(joint["frames"], 4);
+    EXPECT_GT(joint["last_frame_mono_ns"].get<std::int64_t>(), 0);
+    EXPECT_EQ(plant_->terminate(), 0);
+    EXPECT_FALSE(std::filesystem::exists(directory_.path() / "plant.sock"));
+}
+
+TEST_F(PlantProcess, RecordsEachFrameWithItsSender) {
+    const auto record = directory_.path() / "frames.jsonl";
+    start({"--record", record.string(), "--seed", "1"});
+    ASSERT_TRUE(ready()) << plant_->log();
+    const RobotConfig robot = load_robot_config(robot_file_).value();
+    const auto link = std::move(open_link("unix:plant.sock", "safety", directory_.path()).value());
+    const auto frame = cansimple::command_frame(robot.drives[1], ChannelKind::kVelocity, 1.5);
+    ASSERT_EQ(link->send(frame), LinkResult::kOk);
+    ASSERT_TRUE(eventually([&] { return drive("spindle")["frames"] == 1; }));
+    EXPECT_EQ(plant_->terminate(), 0);
+    std::ifstream stream(record);
+    std::string line;
+    ASSERT_TRUE(std::getline(stream, line));
+    const auto recorded = nlohmann::json::parse(line);
+    EXPECT_EQ(recorded["node"], 2);
+    EXPECT_EQ(recorded["cmd"], 0x0D);
+    EXPECT_NEAR(recorded["value"].get<double>(), 1.5, 1e-6);
+    EXPECT_EQ(recorded["from"], "safety");
+    EXPECT_GT(recorded["mono_ns"].get<std::int64_t>(), 0);
+    EXPECT_FALSE(std::getline(stream, line));
+}
+
+TEST_F(PlantProcess, RefusesUnknownRequests) {
+    start();
+    ASSERT_TRUE(ready()) << plant_->log();
+    for (const nlohmann::json& request :
+         {nlohmann::json{{"op", "fly"}}, nlohmann::json{{"op", "status"}, {"x", 1}}}) {
+        EXPECT_EQ(ask(control_, request).value()["ok"], false);
+    }
+}
+
+TEST_F(PlantProcess, WrongConfigurationIsSaid) {
+    std::ofstream(robot_file_) << "[robot]\nid = 1\n";
+    start();
+    EXPECT_EQ(plant_->wait(), 2);
+    EXPECT_NE(plant_->log().find("robot.toml"), std::string::npos);
+}
+
+TEST_F(PlantProcess, RecordThatCannotBeWrittenIsSaid) {
+    start({"--record", (directory_.path() / "missing" / "frames.jsonl").string()});
+    EXPECT_EQ(plant_->wait(), 1);
+    EXPECT_NE(plant_->log().find("frames.jsonl: the record cannot be written"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace holdfast::plant

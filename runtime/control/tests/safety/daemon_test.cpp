@@ -1,0 +1,307 @@
+// The real executables: daemon, drives and a core that can be killed.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "link/link.hpp"
+#include "shm/segment.hpp"
+#include "temporary_directory.hpp"
+#include "test_process.hpp"
+#include "test_robot_toml.hpp"
+
+namespace holdfast::safety {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class DaemonTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        ::setenv("HOLDFAST_RUN_DIR", run_.path().c_str(), 1);
+        ::setenv("HOLDFAST_STATE_DIR", state_.path().c_str(), 1);
+        std::ofstream(robot_file_) << kTestRobotToml;
+        plant_.emplace(std::vector<std::string>{PLANT_EXECUTABLE, "--config", robot_file_.string()},
+                       run_.path() / "plant.log");
+        ASSERT_TRUE(eventually([&] {
+            return ask(run_.path() / "plant-control.sock", {{"op", "status"}}).has_value();
+        })) << plant_->log();
+    }
+    void TearDown() override {
+        ::unsetenv("HOLDFAST_SAFETY__WORKER_REQUIRED");
+        ::unsetenv("NOTIFY_SOCKET");
+    }
+
+    void launch() {
+        safety_.emplace(std::vector<std::string>{SAFETY_EXECUTABLE, "--config", robot_file_.string()},
+                        run_.path() / "safety.log");
+    }
+    void start() {
+        launch();
+        ASSERT_TRUE(eventually([&] {
+            return ask(socket_, {{"op", "status"}}).has_value();
+        })) << safety_->log();
+    }
+    void start_core(const std::string& mode = "disarmed") {
+        core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string(), mode},
+                      run_.path() / "core.log");
+        ASSERT_TRUE(eventually([&] {
+            return status()["core"]["age_ms"].is_number() && status()["arm_permitted"] == !latched();
+        })) << core_->log()
+            << status();
+    }
+    json request(const json& body) { return ask(socket_, body).value_or(json{{"ok", "nobody answered"}}); }
+    json status() { return request({{"op", "status"}}); }
+    bool latched() { return status()["latched"].get<bool>(); }
+    json drive(const std::string& name) {
+        return ask(run_.path() / "plant-control.sock", {{"op", "status"}}).value()["drives"][name];
+    }
+    std::uint64_t frames() { return drive("spindle")["frames"].get<std::uint64_t>(); }
+    std::unique_ptr<ipc::Client> connect() { return std::move(ipc::Client::connect(socket_).value()); }
+
+    TemporaryDirectory run_;
+    TemporaryDirectory state_;
+    fs::path robot_file_ = run_.path() / "robot.toml";
+    fs::path socket_ = run_.path() / "safety.sock";
+    fs::path record_ = state_.path() / "safety" / "estop.json";
+    std::optional<Process> plant_;
+    std::optional<Process> safety_;
+    std::optional<Process> core_;
+};
+
+TEST_F(DaemonTest, KilledCoreLatchesAndTheDrivesGetStopFrames) {
+    start();
+    start_core("armed");
+    EXPECT_EQ(frames(), 0u);
+    core_->kill();
+    ASSERT_TRUE(eventually([&] { return latched(); }));
+    const json stopped = status();
+    EXPECT_EQ(stopped["cause"], "core_lost");
+    EXPECT_EQ(stopped["standing"], "core_lost");
+    EXPECT_EQ(stopped["latch_sequence"], 1);
+    EXPECT_EQ(stopped["arm_permitted"], false);
+    EXPECT_TRUE(eventually([&] { return frames() > 10; }));
+    EXPECT_TRUE(eventually([&] { return std::abs(drive("spindle")["input"].get<double>()) < 1e-9; }));
+
+    const json refused = request({{"op", "reset"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("core_lost stands"), std::string::npos) << refused;
+    EXPECT_NE(refused["error"].get<std::string>().find("start holdfast-control"), std::string::npos)
+        << refused;
+
+    core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string()}, run_.path() / "core.log");
+    ASSERT_TRUE(eventually([&] { return status()["standing"] == "none"; })) << core_->log();
+    EXPECT_TRUE(latched());
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+    EXPECT_TRUE(eventually([&] { return status()["arm_permitted"] == true; })) << status();
+}
+
+TEST_F(DaemonTest, StopSurvivesKillAndRestart) {
+    start();
+    const json reply = request({{"op", "estop"}, {"reason", "smoke"}});
+    EXPECT_EQ(reply, (json{{"ok", true}, {"latch_sequence", 1}}));
+    const std::string since = status()["since"];
+    safety_->kill();  // at the instant after the answer
+    start();
+    const json restored = status();
+    EXPECT_EQ(restored["latched"], true);
+    EXPECT_EQ(restored["latch_sequence"], 1);
+    EXPECT_EQ(restored["cause"], "operator");
+    EXPECT_EQ(restored["reason"], "smoke");
+    EXPECT_EQ(restored["since"], since);
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+    ASSERT_TRUE(eventually([&] { return status()["durable"] == true; }));
+    EXPECT_EQ(safety_->terminate(), 0);
+    start();
+    EXPECT_EQ(status()["latched"], false);
+    EXPECT_EQ(request({{"op", "estop"}})["latch_sequence"], 2);  // the number is never used again
+}
+
+TEST_F(DaemonTest, CoreThatDetachesAtRestIsNoStop) {
+    start();
+    start_core();
+    EXPECT_EQ(core_->terminate(), 0);
+    EXPECT_EQ(status()["core"]["attached"], false);
+    EXPECT_EQ(status()["latched"], false);
+    start_core();
+}
+
+TEST_F(DaemonTest, CoreThatDetachesWhileArmedIsAStop) {
+    start();
+    start_core("armed");
+    EXPECT_EQ(core_->terminate(), 0);
+    EXPECT_EQ(status()["cause"], "core_lost");
+}
+
+TEST_F(DaemonTest, FlagIsReadableForEveryone) {
+    start();
+    auto reply = connect()->request({{"op", "segment"}});
+    ASSERT_TRUE(reply && reply->descriptors.size() == 1);
+    const auto segment =
+        std::move(shm::Reader<shm::SafetySegment>::map(std::move(reply->descriptors[0])).value());
+    EXPECT_EQ(segment.segment().stop.load(), 0u);
+    request({{"op", "estop"}});
+    EXPECT_EQ(segment.segment().stop.load(), 1u);
+}
+
+TEST_F(DaemonTest, LostWorkerIsAStopWhenOneIsRequired) {
+    ::setenv("HOLDFAST_SAFETY__WORKER_REQUIRED", "true", 1);
+    start();
+    auto worker = connect();
+    EXPECT_EQ(worker->request({{"op", "heartbeat"}}).value().body["ok"], false);
+    ASSERT_EQ(worker->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], true);
+    ASSERT_EQ(worker->request({{"op", "heartbeat"}}).value().body["ok"], true);
+    ASSERT_EQ(worker->request({{"op", "detach"}}).value().body["ok"], true);
+    EXPECT_FALSE(latched());
+    ASSERT_EQ(worker->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], true);
+    worker.reset();
+    ASSERT_TRUE(eventually([&] { return latched(); }));
+    EXPECT_EQ(status()["cause"], "worker_lost");
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], false);
+    worker = connect();
+    ASSERT_EQ(worker->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], true);
+    ASSERT_EQ(worker->request({{"op", "heartbeat"}}).value().body["ok"], true);
+    EXPECT_TRUE(eventually([&] { return request({{"op", "reset"}})["ok"] == true; }));
+}
+
+TEST_F(DaemonTest, DamagedRecordIsAStop) {
+    fs::create_directories(record_.parent_path());
+    std::ofstream(record_) << "{\"latch_sequence\":0";
+    start();
+    const json stopped = status();
+    EXPECT_EQ(stopped["latched"], true);
+    EXPECT_EQ(stopped["cause"], "state_record_unreadable");
+    EXPECT_TRUE(eventually([&] { return request({{"op", "reset"}})["ok"] == true; }));  // written anew
+    EXPECT_TRUE(fs::exists(record_.string() + ".damaged"));
+}
+
+TEST_F(DaemonTest, StateDirectoryThatCannotBeMadeIsAStopThatStands) {
+    std::ofstream(state_.path() / "safety") << "a file in its place";
+    start();
+    ASSERT_TRUE(eventually([&] { return status()["durable"] == false; }));
+    EXPECT_EQ(status()["standing"], "state_record_unreadable");
+    const json refused = request({{"op", "reset"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("mend that and reset again"), std::string::npos)
+        << refused;
+    fs::remove(state_.path() / "safety");
+    EXPECT_TRUE(eventually([&] { return status()["standing"] == "none"; }));
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+}
+
+TEST_F(DaemonTest, StopThatCannotBeWrittenStandsAndSaysSo) {
+    start();
+    ASSERT_TRUE(eventually([&] { return fs::exists(record_); }));
+    fs::create_directories(record_.string() + ".tmp");  // in the way of every new record
+    const json reply = request({{"op", "estop"}});
+    EXPECT_EQ(reply["ok"], false);
+    EXPECT_EQ(reply["latch_sequence"], 1);
+    EXPECT_NE(reply["error"].get<std::string>().find("the stop stands, but could not be made durable"),
+              std::string::npos)
+        << reply;
+    const json stopped = status();
+    EXPECT_EQ(stopped["latched"], true);
+    EXPECT_EQ(stopped["durable"], false);
+    EXPECT_NE(stopped["record_error"].get<std::string>().find("estop.json"), std::string::npos);
+    fs::remove(record_.string() + ".tmp");
+    EXPECT_TRUE(eventually([&] { return status()["durable"] == true; }));  // it kept trying
+    safety_->kill();
+    start();
+    EXPECT_TRUE(latched());
+}
+
+TEST_F(DaemonTest, StopIsNeverRefusedForItsForm) {
+    start();
+    std::uint64_t last = 0;
+    for (const json& body :
+         {json{{"op", "estop"}}, json{{"op", "estop"}, {"reason", 5}}, json{{"op", "estop"}, {"x", 1}},
+          json{{"op", "estop"}, {"reason", std::string(10'000, 'x')}}}) {
+        EXPECT_EQ(request(body)["latch_sequence"], ++last) << body;
+        EXPECT_LE(status()["reason"].get<std::string>().size(), 500u);
+        EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+    }
+}
+
+TEST_F(DaemonTest, RefusesWhatItDoesNotKnow) {
+    start();
+    for (const json& body :
+         {json::object(), json{{"op", 1}}, json{{"op", "start"}}, json{{"op", "status"}, {"x", 1}},
+          json{{"op", "reset"}, {"force", true}}, json{{"op", "detach"}}, json{{"op", "attach"}},
+          json{{"op", "attach"}, {"role", "operator"}}, json{{"op", "attach"}, {"role", "core"}}}) {
+        const json reply = request(body);
+        EXPECT_EQ(reply["ok"], false) << body;
+        EXPECT_TRUE(reply["error"].is_string()) << body;
+    }
+    EXPECT_EQ(status()["latched"], false);
+}
+
+TEST_F(DaemonTest, RefusesASegmentThatIsNone) {
+    start();
+    const FileDescriptor file(::open("/dev/null", O_RDONLY));
+    const auto reply = connect()->request({{"op", "attach"}, {"role", "core"}}, {file.get()});
+    EXPECT_EQ(reply.value().body["ok"], false);
+}
+
+TEST_F(DaemonTest, HasOneCoreAndOneWorker) {
+    start();
+    start_core();
+    const auto segment = std::move(shm::Writer<shm::StateSegment>::create().value());
+    EXPECT_EQ(connect()->request({{"op", "attach"}, {"role", "core"}}, {segment.fd()}).value().body["ok"],
+              false);
+    const auto worker = connect();
+    ASSERT_EQ(worker->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], true);
+    EXPECT_EQ(worker->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], false);
+    EXPECT_EQ(connect()->request({{"op", "attach"}, {"role", "worker"}}).value().body["ok"], false);
+    EXPECT_EQ(status()["latched"], false);
+}
+
+TEST_F(DaemonTest, TellsSystemdThatItIsReadyAndAlive) {
+    const FileDescriptor listener(::socket(AF_UNIX, SOCK_DGRAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = (run_.path() / "notify.sock").string();
+    std::strcpy(address.sun_path, path.c_str());
+    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    launch();
+    std::string heard;
+    const auto hears = [&](const char* what) {
+        return eventually([&] {
+            std::array<char, 512> text{};
+            const auto size = ::recv(listener.get(), text.data(), text.size(), MSG_DONTWAIT);
+            if (size > 0) heard.append(text.data(), static_cast<std::size_t>(size)).append("\n");
+            return heard.find(what) != std::string::npos;
+        });
+    };
+    EXPECT_TRUE(hears("READY=1")) << heard;
+    EXPECT_TRUE(ask(socket_, {{"op", "status"}}));
+    EXPECT_TRUE(hears("WATCHDOG=1")) << heard;
+    EXPECT_TRUE(hears("STATUS=no stop stands")) << heard;
+}
+
+TEST_F(DaemonTest, EndsInGoodOrder) {
+    start();
+    EXPECT_EQ(safety_->terminate(), 0);
+    EXPECT_FALSE(fs::exists(socket_));
+    EXPECT_FALSE(fs::exists(run_.path() / "link-safety-0.sock"));
+}
+
+TEST_F(DaemonTest, WithoutDrivesItSaysWhatToStart) {
+    plant_->kill();
+    launch();
+    EXPECT_EQ(safety_->wait(), 1);
+    EXPECT_NE(safety_->log().find("start holdfast-plant"), std::string::npos) << safety_->log();
+}
+
+TEST_F(DaemonTest, WrongConfigurationIsSaid) {
+    std::ofstream(robot_file_) << "[robot]\nid = 1\n";
+    launch();
+    EXPECT_EQ(safety_->wait(), 2);
+    EXPECT_NE(safety_->log().find("robot.toml"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace holdfast::safety

@@ -1,1 +1,1 @@
-"""Over the air: signed updates (TUF) from a publisher's folder, over a mirror, to a robot that rolls back by itself."""
+"""Over the air: signed updates (TUF) from a publisher to robots that roll back by themselves."""

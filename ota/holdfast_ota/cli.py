@@ -129,7 +129,8 @@ def init(
 ) -> None:
     r"""Make keys and a repository in the new folder DIR.
 
-    Move the root keys (DIR/keys/root-*.pem) to a place without network afterwards: publishing does not need them.
+    Move the root keys (DIR/keys/root-*.pem) to a place without network afterwards: publishing does not need
+    them.
 
     \b
     Example:
@@ -143,7 +144,8 @@ def init(
         progress=output.step,
     )
     output.done(
-        f"{directory} is ready. Give robots {repository.pinned_root} as /etc/holdfast/ota/root.json, and move "
+        f"{directory} is ready. Give robots {repository.pinned_root} as /etc/holdfast/ota/root.json, "
+        f"and move "
         f"{repository.keys.directory}/root-*.pem to a place without network.",
         {
             "directory": str(directory),
@@ -208,7 +210,8 @@ def controller(
             mirrored = _mirror(output, repository, place, remember=mirror_to is not None)
         except PublishError as error:
             raise PublishError(
-                f"{published.target} is signed, but not mirrored: {error}. Then run holdfast ota mirror {directory}"
+                f"{published.target} is signed, but not mirrored: {error}. Then run holdfast ota mirror "
+                f"{directory}"
             ) from error
         result["mirror"] = asdict(mirrored)
         sentence += f" {mirrored.to} has it."

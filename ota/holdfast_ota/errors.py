@@ -2,8 +2,9 @@
 
     HoldfastError
     └── OtaError
-        ├── PublishError   the publisher's side: nothing was signed, or the mirror was left as it was (exit code 1)
-        └── RefusalError        the robot's side: an update was not taken, and the running controller did not notice
+        ├── PublishError   the publisher's side: a repository or mirror was not changed (exit code 1)
+        └── RefusalError        the robot's side: an update was not taken, and the running controller did not
+        notice
 
 Every message says what, where, and how to mend it.
 """

@@ -1,8 +1,9 @@
-"""Where a robot reads the repository from: one narrow seam (tuf's `FetcherInterface`), equal implementations behind it.
+"""Where a robot reads from: one seam (tuf's `FetcherInterface`), equal implementations behind it.
 
-An address is the path in the repository, such as `metadata/timestamp.json`. Nothing fetched is trusted: the caller
-verifies it. A fetcher must yield piece by piece, so that an endless file is cut off at the caller's limit, and must raise
-`DownloadHTTPError` with status 404 for what is not there, which ends tuf's walk along the roots.
+An address is the path in the repository, such as `metadata/timestamp.json`. Nothing fetched is trusted: the
+caller verifies it. A fetcher must yield piece by piece, so that an endless file is cut off at the caller's
+limit, and must raise `DownloadHTTPError` with status 404 for what is not there, which ends tuf's walk along
+the roots.
 """
 
 from __future__ import annotations

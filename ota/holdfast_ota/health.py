@@ -1,7 +1,7 @@
 """The health window of an update: what the core says, judged without clock or I/O.
 
-The window is counted in ticks of the controller itself, so only time in which it ran proves anything: a robot that stands
-disarmed, paused or stopped by a person keeps watching and commits nothing.
+The window is counted in ticks of the controller itself, so only time in which it ran proves anything: a
+robot that stands disarmed, paused or stopped by a person keeps watching and commits nothing.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
         └──────────┴─────────┴──────────┴────→ failing → rolled_back
                    └→ rejected, superseded
 
-An attempt is open until it is committed, rolled_back, rejected or superseded; at most one is open. `failing` is written, with the
-reason and the mark on the version, before anything is loaded back, so that no power cut can lose the decision.
+An attempt is open until it is committed, rolled_back, rejected or superseded; at most one is open. `failing`
+is written, with the reason and the mark on the version, before anything is loaded back, so that no power cut
+can lose the decision.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Attempt:
 
 
 class Journal:
-    """The open database; one thread uses it at a time. What a method has returned from survives a power cut."""
+    """The open database, used by one thread. What a method has returned from survives a power cut."""
 
     def __init__(self, path: Path) -> None:
         """Open and, if needed, create.
@@ -92,7 +93,8 @@ class Journal:
         version = int(connection.execute("pragma user_version").fetchone()[0])
         if version > SCHEMA:
             raise OtaError(
-                f"{self._path} has schema {version}, this holdfast knows {SCHEMA}: install the newer version again"
+                f"{self._path} has schema {version}, this holdfast knows {SCHEMA}: install the newer "
+                f"version again"
             )
         if version == SCHEMA:
             return
@@ -120,7 +122,7 @@ class Journal:
         """Close the database."""
         self._db.close()
 
-    # -- attempts -----------------------------------------------------------------------------------------------------
+    # -- attempts --------------------------------------------------------------------------------------------
 
     def open_attempt(self) -> Attempt | None:
         """Return the attempt that is under way, if any."""
@@ -135,7 +137,8 @@ class Journal:
         attempt = self.open_attempt()
         if attempt is None:
             raise OtaError(
-                f"the journal of updates {self._path} lost an update that is under way: another process uses it"
+                f"the journal of updates {self._path} lost an update that is under way: another process "
+                f"uses it"
             )
         return attempt
 
@@ -179,7 +182,7 @@ class Journal:
             db.table("attempts").update(number, {"ran": 1, "changed": _now()})
 
     def fail(self, attempt: Attempt, reason: str, state: State, *, mark_bad: bool) -> None:
-        """Record, at once or not at all, that the attempt failed and whether its version is to be tried again."""
+        """Record in one transaction that the attempt failed and whether its version is to be tried again."""
         with self._transaction() as db:
             db.table("attempts").update(attempt.number, {"state": state, "reason": reason, "changed": _now()})
             if mark_bad:
@@ -202,12 +205,13 @@ class Journal:
         """Return how often an attempt of this version was cut off while its controller ran."""
         with self._explained():
             row = self._db.execute(
-                "select count(*) from attempts where target = ? and ran and state in ('rolled_back', 'failing')",
+                "select count(*) from attempts where target = ? and ran and state in ('rolled_back', "
+                "'failing')",
                 [target.path],
             ).fetchone()
         return int(row[0])
 
-    # -- what is refused ----------------------------------------------------------------------------------------------
+    # -- what is refused -------------------------------------------------------------------------------------
 
     def floor(self, target: Target) -> tuple[Version, str] | None:
         """Return version and digest of what was last committed of the target's kind and name."""
@@ -252,7 +256,8 @@ class Journal:
             yield
         except (sqlite3.Error, OSError) as error:
             raise OtaError(
-                f"the journal of updates {self._path} cannot be used ({error}): free space or check its permissions; "
+                f"the journal of updates {self._path} cannot be used ({error}): free space or check its "
+                f"permissions; "
                 "the running controller is not touched"
             ) from error
 

@@ -1,7 +1,8 @@
-"""Private keys of a repository: ed25519, PKCS8 files that only their owner can read, outside the published part.
+"""Private keys of a repository: ed25519, PKCS8 files for their owner alone, never published.
 
-One key for each role, so that the loss of one (the timestamp key lives on the machine that signs daily) is not the
-loss of all. Root has several; all but `root` may stay on the publishing machine, the root keys belong on a stick in a drawer.
+One key for each role, so that the loss of one (the timestamp key lives on the machine that signs daily) is
+not the loss of all. Root has several; all but `root` may stay on the publishing machine, the root keys
+belong on a stick in a drawer.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class KeyFolder:
             return CryptoSigner(private, public)
         except (KeyMismatchError, ValueError, TypeError, OSError, UnsupportedAlgorithm) as error:
             raise PublishError(
-                f"{path} is not the private key that this repository trusts for {name}: put the right file back"
+                f"{path} is not the private key that this repository trusts for {name}: put the right "
+                f"file back"
             ) from error
 
     def load(self, name: str, public: Key) -> CryptoSigner:

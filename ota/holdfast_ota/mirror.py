@@ -1,7 +1,7 @@
 """Copies a repository to where robots read it, so that a reader sees a whole repository at every moment.
 
-Files that others point to are written first and `timestamp.json`, which points to all, last. Whatever lies there already with
-the same content is left alone, so a broken-off mirror run is completed by the next.
+Files that others point to are written first and `timestamp.json`, which points to all, last. Whatever lies
+there already with the same content is left alone, so a broken-off mirror run is completed by the next.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class FolderPlace:
 
 
 class ObjectStorePlace:
-    """A JetStream object store; an object's new content is visible when its metadata is, which is written last."""
+    """A JetStream object store; new content is visible once its description is, which is written last."""
 
     def __init__(self, jetstream: JetStreamContext, store: ObjectStore) -> None:
         self._jetstream = jetstream
@@ -111,7 +111,8 @@ async def mirror(
     """Copy what a reader can reach to a folder or to the fleet's object store (`nats://...`).
 
     Raises:
-        PublishError: the repository is not whole, the place cannot be reached or written, or holds a newer or another one.
+        PublishError: the repository is not whole, the place cannot be reached or written, or holds a newer
+        or another one.
     """
     files = list(repository.visible_files())
     written = 0
@@ -139,7 +140,8 @@ async def _check_it_is_an_older_state(
     first_root = await place.read("metadata/1.root.json")
     if first_root is not None and first_root != repository.pinned_root.read_bytes():
         raise PublishError(
-            f"{where} holds another repository, with another root: robots that trust it would refuse this one; "
+            f"{where} holds another repository, with another root: robots that trust it would refuse "
+            f"this one; "
             "mirror to another place, or empty that one on purpose"
         )
     there = await place.read("metadata/timestamp.json")
@@ -152,7 +154,8 @@ async def _check_it_is_an_older_state(
     ours = Metadata[Timestamp].from_bytes(timestamp).signed.version
     if theirs > ours:
         raise PublishError(
-            f"{where} is ahead of this folder (timestamp {theirs}, here {ours}): somebody published from another copy; "
+            f"{where} is ahead of this folder (timestamp {theirs}, here {ours}): somebody published "
+            f"from another copy; "
             "publish from there, or copy its folder here first"
         )
 
@@ -169,7 +172,8 @@ async def _place(to: str, repository: Repository) -> AsyncIterator[Place]:
             yield FolderPlace(directory)
         except OSError as error:
             raise PublishError(
-                f"the mirror {to} cannot be written ({error.strerror}): check that it is there, writable and not full"
+                f"the mirror {to} cannot be written ({error.strerror}): check that it is there, "
+                f"writable and not full"
             ) from error
         return
     if not to.startswith(("nats://", "tls://")):
@@ -190,7 +194,8 @@ async def _place(to: str, repository: Repository) -> AsyncIterator[Place]:
     except (NatsError, OSError, TimeoutError) as error:
         raise PublishError(
             f"{where} did not take the repository ({str(error) or type(error).__name__}): "
-            f'check that JetStream is on there, with domain "{FLEET_DOMAIN}", and run holdfast ota mirror again'
+            f'check that JetStream is on there, with domain "{FLEET_DOMAIN}", and run holdfast ota '
+            f"mirror again"
         ) from error
     finally:
         await client.close()

@@ -1,7 +1,7 @@
 """Reads objects of a JetStream object store, chunk by chunk and with a time limit on silence.
 
-nats-py's own reader waits without end when an object is replaced between its look-up and its reading, and it counts
-on message addresses without a JetStream domain; a robot reads across one and must never hang.
+nats-py's own reader waits without end when an object is replaced between its look-up and its reading, and it
+counts on message addresses without a JetStream domain; a robot reads across one and must never hang.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ async def read_object(
 
     Raises:
         nats.js.errors.NotFoundError: no such bucket, or (ObjectNotFoundError) no such object.
-        TornReadError: the object was replaced meanwhile, is damaged, or the server fell silent for `silence_s`.
+        TornReadError: the object was replaced meanwhile, is damaged, or the server fell silent for
+        `silence_s`.
     """
     store = await jetstream.object_store(bucket)
     info = await store.get_info(name)

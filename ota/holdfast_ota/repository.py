@@ -6,9 +6,10 @@
     DIR/repository/metadata      N.root.json, N.targets.json, N.<kind>.json, N.snapshot.json, timestamp.json
     DIR/repository/targets       <kind>/<name>/<sha256>.<version>.<suffix>
 
-Snapshots are consistent (§6.2): everything but `timestamp.json` has its version or hash in its name and is written before it.
-Replacing `timestamp.json` is the one moment in which a change becomes visible, so a publisher killed anywhere leaves
-the old repository valid, and the next one overwrites what nobody could have seen.
+Snapshots are consistent (§6.2): everything but `timestamp.json` has its version or hash in its name and is
+written before it. Replacing `timestamp.json` is the one moment in which a change becomes visible, so a
+publisher killed anywhere leaves the old repository valid, and the next one overwrites what nobody could have
+seen.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class RoleStatus:
 
 
 class Repository:
-    """The publisher's folder. `now` is the clock that signatures are dated by; `progress` hears each durable step."""
+    """The publisher's folder; `now` dates signatures, `progress` hears of each durable step."""
 
     def __init__(
         self, directory: Path, *, now: Callable[[], datetime] = system_time, progress: Progress = silent
@@ -126,7 +127,7 @@ class Repository:
         self._now = now
         self._progress = progress
 
-    # -- making one ---------------------------------------------------------------------------------------------------
+    # -- making one ------------------------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -209,7 +210,7 @@ class Repository:
         timestamp = Timestamp(version=1, expires=self._until(Timestamp.type))
         self._release(root, snapshot, timestamp)
 
-    # -- changing it --------------------------------------------------------------------------------------------------
+    # -- changing it -----------------------------------------------------------------------------------------
 
     def publish(
         self,
@@ -223,7 +224,8 @@ class Repository:
         """Sign a new version of something; without `version`, the one after the newest.
 
         Raises:
-            PublishError: the name, version or share is not usable, the version is not newer, or a key is missing.
+            PublishError: the name, version or share is not usable, the version is not newer, or a key is
+            missing.
         """
         if rollout_percent is not None and not 1 <= rollout_percent <= 100:
             raise PublishError(f"a roll-out to {rollout_percent} % of the robots cannot be: use 1 to 100")
@@ -266,7 +268,8 @@ class Repository:
                 if signers is None:
                     warnings.append(
                         f"root ends on {root.expires:%Y-%m-%d} and its keys are not here: put "
-                        f"{root.roles[Root.type].threshold} of them into {self.keys.directory} and refresh again"
+                        f"{root.roles[Root.type].threshold} of them into {self.keys.directory} and "
+                        f"refresh again"
                     )
                 else:
                     root.version += 1
@@ -299,7 +302,7 @@ class Repository:
         timestamp.expires = self._until(Timestamp.type)
         self._sign_and_write(Timestamp.type, timestamp, [timestamp_signer])
 
-    # -- looking at it ------------------------------------------------------------------------------------------------
+    # -- looking at it ---------------------------------------------------------------------------------------
 
     def published_targets(self) -> list[Published]:
         """List every target, oldest version first.
@@ -333,9 +336,10 @@ class Repository:
         return self.metadata / "1.root.json"
 
     def visible_files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield path and content of everything a reader can reach, in the order in which it may appear elsewhere.
+        """Yield path and content of all that a reader can reach, in the order in which it may appear.
 
-        Targets come first, then what names them, the timestamp last. A `publish` meanwhile changes nothing of it.
+        Targets come first, then what names them, the timestamp last. A `publish` meanwhile changes nothing
+        of it.
 
         Raises:
             PublishError: the folder is no repository.
@@ -355,7 +359,7 @@ class Repository:
         yield f"metadata/{snapshot.version}.snapshot.json", self._read(f"{snapshot.version}.snapshot.json")
         yield "metadata/timestamp.json", timestamp_bytes
 
-    # -- metadata on disk ---------------------------------------------------------------------------------------------
+    # -- metadata on disk ------------------------------------------------------------------------------------
 
     def _read(self, file_name: str) -> bytes:
         return _read_whole(self.metadata / file_name)
@@ -365,7 +369,8 @@ class Repository:
             metadata: Metadata[Any] = Metadata.from_bytes(data if data is not None else self._read(file_name))
         except RepositoryError as error:
             raise PublishError(
-                f"{self.metadata / file_name} is damaged ({error}): restore the repository from its mirror or a backup"
+                f"{self.metadata / file_name} is damaged ({error}): restore the repository from its "
+                f"mirror or a backup"
             ) from error
         return cast(Signed, metadata.signed)
 
@@ -373,7 +378,8 @@ class Repository:
         versions = [int(path.name.split(".")[0]) for path in self.metadata.glob("[0-9]*.root.json")]
         if not versions:
             raise PublishError(
-                f"{self.directory} is no repository (it has no root): make one with holdfast ota init {self.directory}"
+                f"{self.directory} is no repository (it has no root): make one with holdfast ota init "
+                f"{self.directory}"
             )
         return cast(Root, self._load(f"{max(versions)}.root.json"))
 
@@ -395,7 +401,7 @@ class Repository:
         self._progress(f"signed {name} {signed.version}")
         return MetaFile.from_data(signed.version, data, ["sha256"])
 
-    # -- settings -----------------------------------------------------------------------------------------------------
+    # -- settings --------------------------------------------------------------------------------------------
 
     def _until(self, role: str) -> datetime:
         return (self._now() + self._expiry().of(role)).replace(microsecond=0)
@@ -461,7 +467,8 @@ class Repository:
             ) from error
         except OSError as error:
             raise PublishError(
-                f"{self.directory} cannot be written ({error.strerror}): nothing became visible; make room and try again"
+                f"{self.directory} cannot be written ({error.strerror}): nothing became visible; make "
+                f"room and try again"
             ) from error
         finally:
             os.close(descriptor)
@@ -487,7 +494,8 @@ def _next_target(kind: Kind, name: str, version: str | None, newest: Target | No
     """Return the target to publish.
 
     Raises:
-        PublishError: the name or version is unusable, or a version that is the same or newer is published already.
+        PublishError: the name or version is unusable, or a version that is the same or newer is published
+        already.
     """
     try:
         if version is None:
@@ -510,7 +518,8 @@ def _read_whole(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise PublishError(
-            f"{path} is missing, so this is no whole repository: make one with holdfast ota init, or restore it"
+            f"{path} is missing, so this is no whole repository: make one with holdfast ota init, or "
+            f"restore it"
         ) from error
     except OSError as error:
         raise PublishError(

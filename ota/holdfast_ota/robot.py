@@ -1,10 +1,12 @@
-"""The robot's side: follows a controller of the fleet's repository, and goes back by itself if it does not do well.
+"""The robot's side: follows a controller of the fleet, and goes back by itself if it does not do well.
 
     resolve (newest version, signatures, expiry) → stage (length, hash, durable) → wait until nothing can move
-    → activate (the worker's deployer: 100-tick check in a process of its own, then load) → watch → commit or roll back
+    → activate (the worker's deployer: 100-tick check in a process of its own, then load) → watch → commit or
+    roll back
 
-The worker starts it with `OtaClient(config, deployer, store, nats).run()`. Nothing here arms: an update or a roll-back changes
-what runs once a person arms. State that matters is in the journal, so the power may go at any instant.
+The worker starts it with `OtaClient(config, deployer, store, nats).run()`. Nothing here arms: an update or a
+roll-back changes what runs once a person arms. State that matters is in the journal, so the power may go at
+any instant.
 """
 
 from __future__ import annotations
@@ -170,7 +172,7 @@ class OtaClient:
             waiting.cancel()
 
     async def check(self) -> Outcome:
-        """Look for an update and take it as far as it goes now; never raises for what a repository contains."""
+        """Look for an update and take it as far as it goes now; no repository makes it raise."""
         async with self._lock:
             subject = f"controller {self._config.ota.controller}"
             try:
@@ -181,10 +183,11 @@ class OtaClient:
                 return Outcome(False, "failed", subject, f"{subject}: {error}")
             except Exception as error:  # Whatever a hostile repository provokes must not end the worker.
                 _log.exception("the update check failed")
-                sentence = f"{subject}: the check failed ({type(error).__name__}: {error}); the robot's journal has details"
+                problem = f"{type(error).__name__}: {error}"
+                sentence = f"{subject}: the check failed ({problem}); the worker's log has details"
                 return Outcome(False, "failed", subject, sentence)
 
-    # -- one check ----------------------------------------------------------------------------------------------------
+    # -- one check -------------------------------------------------------------------------------------------
 
     async def _check(self) -> Outcome:
         name = self._config.ota.controller
@@ -223,14 +226,15 @@ class OtaClient:
         return ObjectStoreFetcher(self._nats.jetstream(domain=FLEET_DOMAIN), asyncio.get_running_loop())
 
     async def _check_clock(self) -> None:
-        """Refuse while the clock is behind a time at which signatures were valid: it would revive ended ones."""
+        """Refuse while the clock is behind a time that has been: it would revive ended signatures."""
         latest = await self._do(lambda journal: journal.latest_time())
         now = datetime.now(UTC)
         if latest is not None and now < latest - CLOCK_TOLERANCE:
             raise RefusalError(
                 Reason.CLOCK,
                 f"controller {self._config.ota.controller}",
-                f"this robot's clock says {now:%Y-%m-%d %H:%M} UTC, but it has been {latest:%Y-%m-%d %H:%M} already, "
+                f"this robot's clock says {now:%Y-%m-%d %H:%M} UTC, but it has been "
+                f"{latest:%Y-%m-%d %H:%M} already, "
                 "so it cannot tell which signatures have ended",
                 "set the clock; the robot then checks by itself",
             )
@@ -325,7 +329,7 @@ class OtaClient:
         self._wake.set()
         return activated
 
-    # -- after activation ---------------------------------------------------------------------------------------------
+    # -- after activation ------------------------------------------------------------------------------------
 
     async def _watch_forever(self) -> None:
         """Settle what an earlier process left, then watch whatever gets activated."""
@@ -337,7 +341,7 @@ class OtaClient:
             await self._insist(self._watch)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Repeat a step until it gets through: a core or disk that is away now is no reason to forget a roll-back."""
+        """Repeat a step until it gets through: a core that is away is no reason to forget a roll-back."""
         told = ""
         while True:
             try:
@@ -431,7 +435,7 @@ class OtaClient:
         await self._report(Outcome(False, State.FAILING, str(attempt.target), sentence))
 
     async def _roll_back(self) -> None:
-        """Load what ran before a failing attempt, if there is one. Loads only: nothing moves until a person arms."""
+        """Load what ran before a failing attempt, if there is one; nothing moves until a person arms."""
         attempt = await self._do(lambda journal: journal.open_attempt())
         if attempt is None or attempt.state is not State.FAILING:
             return
@@ -452,10 +456,11 @@ class OtaClient:
             if error.stage == "activate":
                 raise
             await self._deployer.unload(ROLLBACK_ORIGIN)
-            return f"and no controller is loaded, because {previous.name} {previous.version} was rejected too ({error})"
+            rejected = f"{previous.name} {previous.version} was rejected too ({error})"
+            return f"and no controller is loaded, because {rejected}"
         return f"and {previous.name} {previous.version} is loaded again"
 
-    # -- journal, reports ---------------------------------------------------------------------------------------------
+    # -- journal, reports ------------------------------------------------------------------------------------
 
     async def _do(self, work: Callable[[Journal], T]) -> T:
         """Use the journal in its own thread: the event loop never waits for the disk."""

@@ -1,7 +1,8 @@
 """Names of what can be updated: kind, name and version, and their place in the repository.
 
-A target's path is `<kinds>/<name>/<version><suffix>`, for example `controllers/motion/1.4.0.wasm`. The path alone decides
-which delegated role may sign it, so a path is only accepted in exactly the form that `Target.path` writes.
+A target's path is `<kinds>/<name>/<version><suffix>`, for example `controllers/motion/1.4.0.wasm`. The path
+alone decides which delegated role may sign it, so a path is only accepted in exactly the form that
+`Target.path` writes.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class Target:
         """Read a target's path.
 
         Raises:
-            ValueError: the path is not exactly what `path` would write (unknown kind, `..`, another spelling).
+            ValueError: the path is not exactly what `path` would write (unknown kind, `..`, another
+            spelling).
         """
         parts = PurePosixPath(path).parts
         kind = next((kind for kind in Kind if parts and kind.role == parts[0]), None)

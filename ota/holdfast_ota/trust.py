@@ -1,7 +1,7 @@
-"""The robot's trust: from a pinned root to a verified target (TUF specification §5, the detailed client workflow).
+"""The robot's trust: from a pinned root to a verified target (TUF specification, section 5).
 
-python-tuf's `Updater` does the verifying; this module chooses the newest target of a name, and says in sentences why
-something was refused. It blocks on network and disk: call it from a thread.
+python-tuf's `Updater` does the verifying; this module chooses the newest target of a name, and says in
+sentences why something was refused. It blocks on network and disk: call it from a thread.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ASK_PUBLISHER = "ask the publisher of this repository"
 
 @dataclass(frozen=True)
 class Offer:
-    """The newest target that is meant for this robot, named by valid signatures; its content is not here yet."""
+    """The newest target for this robot, named by valid signatures; its content is not here yet."""
 
     target: Target
     file: TargetFile
@@ -60,13 +60,13 @@ class Offer:
 
 
 def rollout_slot(robot_id: str, target: Target) -> int:
-    """Return this robot's place (0 to 99) in the order of a phased roll-out; it differs from target to target."""
+    """Return this robot's place (0 to 99) in a phased roll-out; it differs from target to target."""
     digest = hashlib.sha256(f"{robot_id}\n{target.path}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % 100
 
 
 class TrustedRepository:
-    """A repository as one check sees it: metadata is refreshed once, then targets come from that one snapshot."""
+    """A repository as one check sees it: refreshed once, then targets come from that one snapshot."""
 
     def __init__(
         self, root_file: Path, state_directory: Path, fetcher: FetcherInterface, robot_id: str
@@ -96,7 +96,8 @@ class TrustedRepository:
         """Refresh the metadata and return the newest target of that name for this robot.
 
         Raises:
-            RefusalError: metadata is unsigned, expired, older, inconsistent, oversized or unreachable, or there is no target.
+            RefusalError: metadata is unsigned, expired, older, inconsistent, oversized or unreachable, or
+            there is no target.
         """
         subject = f"{kind.word} {name}"
         with _explained(subject, whole="the repository's metadata"):
@@ -136,7 +137,8 @@ class TrustedRepository:
             raise RefusalError(
                 Reason.OVERSIZED,
                 str(offer.target),
-                f"it has {offer.file.length} bytes, and a {offer.target.kind_word} may have {MAX_CONTROLLER_BYTES}",
+                f"it has {offer.file.length} bytes, and a {offer.target.kind_word} may have "
+                f"{MAX_CONTROLLER_BYTES}",
                 "publish a smaller one",
             )
         path = self.stored(offer.sha256)
@@ -279,7 +281,8 @@ def _explained(target: str, *, whole: str) -> Iterator[None]:
         raise RefusalError(
             Reason.EXPIRED,
             target,
-            f"the signatures of {whole} have ended ({error}; this robot's clock says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)",
+            f"the signatures of {whole} have ended ({error}; this robot's clock says "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC)",
             "run holdfast ota refresh and mirror, or correct the robot's clock",
         ) from error
     except BadVersionNumberError as error:
@@ -287,7 +290,8 @@ def _explained(target: str, *, whole: str) -> Iterator[None]:
             Reason.ROLLBACK,
             target,
             f"{whole} is older than what this robot has seen ({error or 'version'})",
-            "mirror the newest repository; if it was lost, publish from its last backup and refresh until it is newer",
+            "mirror the newest repository; if it was lost, publish from its last backup and refresh "
+            "until it is newer",
         ) from error
     except LengthOrHashMismatchError as error:
         raise RefusalError(

@@ -9,8 +9,9 @@ import pytest
 # The suite is imported by path (--import-mode=importlib); its simulators are modules beside it.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from holdfast_ota.repository import Repository
 from servers import NatsServer
+
+from holdfast_ota.repository import Repository
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A publisher that is killed: `publish_process.py DIR VERSION STEP` ends by SIGKILL right after that durable step."""
+"""A publisher that is killed: `publish_process.py DIR VERSION STEP` ends by SIGKILL after that step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A robot that loses power: `robot_process.py DIR ROOT SOURCE BUS MOMENT` ends by SIGKILL at a moment of an update.
+"""A robot that loses power: `robot_process.py DIR ROOT SOURCE BUS MOMENT` ends by SIGKILL at a moment.
 
 The moments are where the client uses one of its seams, so nothing of it is patched.
 """
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import nats
+from simulated_robot import SimulatedRobot
+from world import configuration
+
 from holdfast.store import Store, StoreThread
 from holdfast_ota.journal import Journal, State
 from holdfast_ota.robot import OtaClient
-from simulated_robot import SimulatedRobot
-from world import configuration
 
 MOMENTS = ("resolved", "staged", "loaded", "watching", "ran", "failing", "loaded back")
 

@@ -1,7 +1,8 @@
 """A robot without real-time core: the deployer's and the core's protocol over controllers that really run.
 
-It keeps what the worker keeps (the real store), checks a candidate for 100 ticks and runs it tick by tick when told to, so
-that a trap or an emergency stop is the module's own doing. Used only through the seams of `holdfast_ota.robot`.
+It keeps what the worker keeps (the real store), checks a candidate for 100 ticks and runs it tick by tick
+when told to, so that a trap or an emergency stop is the module's own doing. Used only through the seams of
+`holdfast_ota.robot`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import wasmtime
+
 from holdfast.errors import RejectedError, UnreachableError
 from holdfast.store import StoreThread
 

@@ -1,4 +1,4 @@
-"""What an attacker can put before a robot, each as a repository that really says so. The running controller never notices."""
+"""What an attacker can put before a robot, as repositories that say so; its controller never notices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from holdfast_ota.errors import Reason
-from holdfast_ota.journal import Journal, State
-from holdfast_ota.repository import Expiry, Repository
-from holdfast_ota.robot import Outcome
-from holdfast_ota.target import Kind, Target
 from securesystemslib.signer import CryptoSigner
 from servers import NatsServer
 from simulated_robot import SINE, controller
 from tuf.api.metadata import Metadata, MetaFile, TargetFile
 from world import publish, world
+
+from holdfast_ota.errors import Reason
+from holdfast_ota.journal import Journal, State
+from holdfast_ota.repository import Expiry, Repository
+from holdfast_ota.robot import Outcome
+from holdfast_ota.target import Kind, Target
 
 
 class Thief:

@@ -11,13 +11,14 @@ from typing import Any
 
 import nats
 import pytest
+from servers import NatsServer
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
+from tuf.ngclient.fetcher import FetcherInterface
+
 from holdfast_ota.fetch import FolderFetcher, ObjectStoreFetcher
 from holdfast_ota.mirror import mirror
 from holdfast_ota.objects import FLEET_DOMAIN, OTA_BUCKET
 from holdfast_ota.repository import Repository
-from servers import NatsServer
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
-from tuf.ngclient.fetcher import FetcherInterface
 
 
 class Loop:
@@ -42,7 +43,7 @@ Seam = tuple[FetcherInterface, Callable[[str, bytes], None]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Seam]:
+def folder(tmp_path: Path) -> Seam:
     base = tmp_path / "stick"
     base.mkdir()
 
@@ -50,7 +51,7 @@ def folder(tmp_path: Path) -> Iterator[Seam]:
         (base / path).parent.mkdir(parents=True, exist_ok=True)
         (base / path).write_bytes(data)
 
-    yield FolderFetcher(base), put
+    return FolderFetcher(base), put
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from servers import NatsServer, free_port
+
 from holdfast_ota import mirror as mirroring
 from holdfast_ota.errors import PublishError
 from holdfast_ota.fetch import FolderFetcher
@@ -13,7 +15,6 @@ from holdfast_ota.mirror import Mirrored
 from holdfast_ota.repository import Repository
 from holdfast_ota.target import Kind
 from holdfast_ota.trust import TrustedRepository
-from servers import NatsServer, free_port
 
 
 def mirror(repository: Repository, to: str) -> Mirrored:

@@ -1,4 +1,4 @@
-"""The power goes at any moment of an update; the robot then settles it by itself, and loads no more than was proved."""
+"""The power goes at any moment of an update; the robot settles it by itself, and keeps what was proved."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from holdfast_ota.journal import State
-from holdfast_ota.repository import Repository
 from robot_process import MOMENTS
 from servers import NatsServer
 from simulated_robot import SINE, TRAPS_LATER, controller
 from world import World, publish, world
+
+from holdfast_ota.journal import State
+from holdfast_ota.repository import Repository
 
 TIME_LIMIT_S = 60
 

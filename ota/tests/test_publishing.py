@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import Metadata, Root
+
 from holdfast_ota.errors import PublishError, Reason, RefusalError
 from holdfast_ota.fetch import FolderFetcher
 from holdfast_ota.mirror import mirror
 from holdfast_ota.repository import Expiry, Repository
 from holdfast_ota.target import Kind, Target, next_version, parse_version
 from holdfast_ota.trust import Offer, TrustedRepository, rollout_slot
-from tuf.api.metadata import Metadata, Root
 
 STEPS_OF_A_PUBLISH = 4  # target, delegated role, snapshot, timestamp
 
@@ -109,7 +110,7 @@ def test_the_same_or_an_older_version_is_refused(repository: Repository, version
 
 @pytest.mark.parametrize("version", ["", "x", "1!2", "1+local", "../1", "1/2"])
 def test_a_version_that_is_none_is_refused(repository: Repository, version: str) -> None:
-    with pytest.raises(PublishError, match="write a (number|version)"):
+    with pytest.raises(PublishError, match=r"write a (number|version)"):
         repository.publish(Kind.CONTROLLER, "motion", b"x", version=version)
 
 
@@ -240,7 +241,7 @@ def test_refresh_says_when_the_root_ends_and_its_keys_are_away(tmp_path: Path) -
 def test_a_folder_that_is_no_repository_says_so(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="is no repository"):
         Repository(tmp_path).publish(Kind.CONTROLLER, "motion", b"x")
-    with pytest.raises(PublishError, match="is no whole repository|is no repository"):
+    with pytest.raises(PublishError, match=r"is no whole repository|is no repository"):
         Repository(tmp_path).published_targets()
 
 

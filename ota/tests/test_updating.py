@@ -9,8 +9,6 @@ from typing import Any
 
 import nats
 import pytest
-from holdfast_ota.mirror import mirror
-from holdfast_ota.repository import Repository
 from servers import NatsServer
 from simulated_robot import (
     SETS_NAN_LATER,
@@ -21,6 +19,9 @@ from simulated_robot import (
     controller,
 )
 from world import publish, world
+
+from holdfast_ota.mirror import mirror
+from holdfast_ota.repository import Repository
 
 
 def run(scenario: Any) -> None:

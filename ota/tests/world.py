@@ -1,4 +1,4 @@
-"""A publisher, a folder between them, and a simulated robot that follows it with the real client, store and journal."""
+"""A simulated robot that follows a repository with the real client, store and journal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any, cast
 
 import nats
 import wasmtime
+from nats.aio.client import Client
+from simulated_robot import SimulatedRobot
+
 from holdfast.config import RobotConfig
 from holdfast.store import Store, StoreThread
 from holdfast_ota.journal import Attempt, Journal
 from holdfast_ota.repository import Repository
 from holdfast_ota.robot import OtaClient, Outcome
 from holdfast_ota.target import Kind
-from nats.aio.client import Client
-from simulated_robot import SimulatedRobot
 
 DEADLINE_S = 15.0
 WINDOW_TICKS = 300

@@ -1,1 +1,1 @@
-"""Builds the appliance image: a pinned builder tree, the staged runtime, mkosi, and a cache keyed by content."""
+"""Builds the appliance image: builder tree, staged runtime, mkosi, and a cache keyed by content."""

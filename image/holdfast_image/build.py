@@ -1,7 +1,8 @@
 """Builds the image, or finds it in the cache: the key is a hash over everything that goes into it.
 
-`images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz, image.initrd and
-image.cmdline (for starts without firmware), image.manifest and image.json; build/image/<board>-<variant> points there.
+`images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz,
+image.initrd and image.cmdline (for starts without firmware), image.manifest and image.json;
+build/image/<board>-<variant> points there.
 """
 
 from __future__ import annotations
@@ -177,7 +178,14 @@ def _mkosi(
     )
     run_in_builder(
         builder.tree,
-        ["objcopy", "-O", "binary", "--only-section=.cmdline", "/hf/output/image.efi", "/hf/output/image.cmdline"],
+        [
+            "objcopy",
+            "-O",
+            "binary",
+            "--only-section=.cmdline",
+            "/hf/output/image.efi",
+            "/hf/output/image.cmdline",
+        ],
         [Bind(work / "output", "/hf/output", writable=True)],
         log=log,
         what="reading the kernel command line of the image",

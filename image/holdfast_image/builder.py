@@ -1,7 +1,7 @@
-"""The builder tree: Debian 13 with the tools that build the image and run it, made once and used by every host.
+"""The builder tree: Debian 13 with the tools that build the image and run it.
 
-The host's distribution does not matter that way: mkosi, the compiler and QEMU are always the same. It is named by a hash
-over its package list and its mirror.
+The host's distribution does not matter that way: mkosi, the compiler and QEMU are always the same. It is
+named by a hash over its package list and its mirror.
 """
 
 from __future__ import annotations
@@ -110,15 +110,33 @@ def ensure_builder(cache: Path, mirror: Mirror, log: Path, waiting: Callable[[],
 
 
 def _mmdebstrap(tree: Path, mirror: Mirror, log: Path) -> None:
-    argv = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=apt", "--include", ",".join(PACKAGES)]
-    argv += ["--aptopt=Acquire::Languages \"none\""]
+    argv = [
+        "mmdebstrap",
+        "--mode=root",
+        "--format=directory",
+        "--variant=apt",
+        "--include",
+        ",".join(PACKAGES),
+    ]
+    argv += ['--aptopt=Acquire::Languages "none"']
     argv += [f"--aptopt={line.rstrip(';')}" for line in apt_settings()]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]
     argv += [SUITE, str(tree), *mirror.sources()]
     with log.open("ab") as output:
         # In namespaces of their own, and killed with this process: every mount and process goes along.
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL", "--", *argv],
+            [
+                "setpriv",
+                "--pdeathsig=KILL",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child=SIGKILL",
+                "--",
+                *argv,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -139,6 +157,9 @@ def _mmdebstrap(tree: Path, mirror: Mirror, log: Path) -> None:
     where = mirror.archive or "Debian's default mirror"
     if any(sign in text for sign in _NETWORK_SIGNS):
         raise NetworkError(
-            f"cannot fetch Debian packages from {where}; is the network up? --mirror names another one (all of it: {log})"
+            f"cannot fetch Debian packages from {where}; is the network up? "
+            f"--mirror names another one (all of it: {log})"
         )
-    raise BuildError(f"making the builder tree from {where} failed (exit code {status}); the end of {log}:\n{tail_of(log)}")
+    raise BuildError(
+        f"making the builder tree from {where} failed (exit code {status}); the end of {log}:\n{tail_of(log)}"
+    )

@@ -1,7 +1,7 @@
 """Where the build keeps what can be made again: $HOLDFAST_CACHE or ~/.cache/holdfast.
 
-Everything is made under a temporary name beside its place and renamed when whole, so that what has its final name is
-finished. One lock file per thing keeps two builders apart.
+Everything is made under a temporary name beside its place and renamed when whole, so that what has its final
+name is finished. One lock file per thing keeps two builders apart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def cache_directory() -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HostError(f"cannot make the cache folder {path}: {error.strerror}; set HOLDFAST_CACHE to another") from error
+        raise HostError(
+            f"cannot make the cache folder {path}: {error.strerror}; set HOLDFAST_CACHE to another"
+        ) from error
     return path
 
 
@@ -42,7 +44,8 @@ def require_space(directory: Path, needed_bytes: int, what: str) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed_bytes:
         raise HostError(
-            f"{what} needs {needed_bytes / _GIB:.1f} GiB in {directory}, where {free / _GIB:.1f} GiB are free; "
+            f"{what} needs {needed_bytes / _GIB:.1f} GiB in {directory}, "
+            f"where {free / _GIB:.1f} GiB are free; "
             "free some or set HOLDFAST_CACHE to a folder on a larger disk"
         )
 
@@ -81,7 +84,7 @@ def made_whole(path: Path) -> Iterator[Path]:
 
 
 def files_below(root: Path, names: tuple[str, ...]) -> list[Path]:
-    """List the files of `names` (files or folders below `root`), sorted; tests and byte code are no part of them."""
+    """List the files of `names` (files or folders below `root`), sorted, without tests and byte code."""
     found: list[Path] = []
     for name in names:
         top = root / name
@@ -102,7 +105,7 @@ def content_hash(root: Path, files: list[Path], *more: str) -> str:
     digest = hashlib.sha256()
     for file in files:
         if file.is_symlink():
-            kind, content = "link", os.fsencode(os.readlink(file))
+            kind, content = "link", bytes(file.readlink())
         else:
             kind, content = "exec" if file.stat().st_mode & 0o100 else "file", file.read_bytes()
         digest.update(f"{kind} {file.relative_to(root)} {len(content)}\n".encode())

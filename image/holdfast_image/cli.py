@@ -22,7 +22,10 @@ def image() -> None:
 @click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
 @click.option("--variant", type=click.Choice(VARIANTS), default="bench", show_default=True)
 @click.option(
-    "--mirror", metavar="URL", envvar="HOLDFAST_MIRROR", help="Debian archive; default: the one this machine's apt uses."
+    "--mirror",
+    metavar="URL",
+    envvar="HOLDFAST_MIRROR",
+    help="Debian archive; default: the one this machine's apt uses.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:

@@ -6,7 +6,7 @@
 set -eu
 tree=$1 workdir=$2
 shift 2
-exec 3<&0 </dev/null
+exec 9<&0 </dev/null
 
 mount --make-rprivate /
 root=$tree/mnt
@@ -49,10 +49,10 @@ pivot_root . .
 umount -l .
 cd "$workdir"
 
-"$@" 3<&- &
+"$@" 9<&- &
 child=$!
-{ cat <&3 >/dev/null 2>&1 || true; kill -KILL "$child"; } 2>/dev/null &
-exec 3<&-
+{ cat <&9 >/dev/null 2>&1 || true; kill -KILL "$child"; } 2>/dev/null &
+exec 9<&-
 status=0
 wait "$child" || status=$?
 exit "$status"

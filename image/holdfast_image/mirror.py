@@ -11,7 +11,14 @@ from holdfast_image.errors import UsageError
 
 SUITE = "trixie"
 # apt's settings of this machine that hold for the builder tree and for the image's packages alike.
-_APT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv")
+_APT_SETTINGS = (
+    "Acquire::http",
+    "Acquire::https",
+    "Acquire::Retries",
+    "Acquire::Check-",
+    "Acquire::ForceIPv",
+)
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _FORMAT = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
 
 
@@ -39,7 +46,9 @@ def named_mirror(url: str) -> Mirror:
         UsageError: it is not an http, https or file URL.
     """
     if not url.startswith(("http://", "https://", "file:/")) or any(c.isspace() for c in url):
-        raise UsageError(f"--mirror {url!r}: expected the URL of a Debian archive, http://, https:// or file:/")
+        raise UsageError(
+            f"--mirror {url!r}: expected the URL of a Debian archive, http://, https:// or file:/"
+        )
     return Mirror(archive=url.rstrip("/"))
 
 
@@ -70,7 +79,9 @@ def mirror_of(index_targets: str, codename: str) -> Mirror:
 def apt_settings() -> list[str]:
     """Return this machine's apt settings about proxies, retries and dates, as lines of an apt.conf."""
     try:
-        dump = subprocess.run(["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=False)
+        dump = subprocess.run(
+            ["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return []
     return [line for line in dump.stdout.splitlines() if line.startswith(_APT_SETTINGS)]
@@ -89,8 +100,10 @@ def write_apt_configuration(tree: Path, mirror: Mirror) -> None:
     settings = tree / "etc/apt/apt.conf.d"
     sources.mkdir(parents=True, exist_ok=True)
     settings.mkdir(parents=True, exist_ok=True)
+    (tree / "etc/apt/trusted.gpg.d").mkdir(exist_ok=True)
     if mirror.sources():
         # With a file of this name mkosi writes no sources of its own (a debug archive that few mirrors have).
         (sources / "mkosi.sources").write_text("")
-        (sources / "holdfast.list").write_text("".join(f"{line}\n" for line in mirror.sources()))
+        signed = [line.replace("deb ", f"deb [signed-by={_KEYRING}] ", 1) for line in mirror.sources()]
+        (sources / "holdfast.list").write_text("".join(f"{line}\n" for line in signed))
     (settings / "90holdfast.conf").write_text("".join(f"{line}\n" for line in apt_settings()))

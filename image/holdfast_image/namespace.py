@@ -1,7 +1,7 @@
-"""Runs a command inside a builder tree: own mount and PID namespace, pivot_root, only what is bound in visible.
+"""Runs a command inside a builder tree: own namespaces, pivot_root, only what is bound is visible.
 
-The one way mkosi, CMake and QEMU are run. A namespace lives no longer than the process that started it: its first process
-reads a pipe that this process holds open, and a kill of it ends everything inside.
+The one way mkosi, CMake and QEMU are run. A namespace lives no longer than the process that started it: its
+first process reads a pipe that this process holds open, and a kill of it ends everything inside.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def require_root(what: str) -> None:
         HostError: this process is not root.
     """
     if os.geteuid() != 0:
-        raise HostError(f"{what} needs root (mount namespaces, file ownership in the image); run it with sudo")
+        raise HostError(
+            f"{what} needs root (mount namespaces, file ownership in the image); run it with sudo"
+        )
 
 
 def start_in_builder(
@@ -65,8 +67,10 @@ def start_in_builder(
     for bind in binds:
         arguments += ["rw" if bind.writable else "ro", str(bind.source), bind.target]
     return subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--"]
-        + ["sh", str(_ENTER), *arguments, "--", *argv],
+        [
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--"),
+            *("sh", str(_ENTER), *arguments, "--", *argv),
+        ],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
@@ -93,9 +97,7 @@ def run_in_builder(
         BuildError: it failed; the message says `what` and has the end of the log.
     """
     with log.open("ab") as output:
-        process = start_in_builder(
-            tree, argv, binds, environment=environment, workdir=workdir, output=output
-        )
+        process = start_in_builder(tree, argv, binds, environment=environment, workdir=workdir, output=output)
         try:
             status = process.wait()
         except BaseException:

@@ -1,7 +1,7 @@
-"""The runtime as a tree for the image: Python packages by the lock file's hashes, our own built in the builder tree.
+"""The runtime as a tree for the image: locked Python packages, our own built in the builder tree.
 
-In the image /usr/lib/holdfast is a virtual environment (`pyvenv.cfg`) of the distribution's Python 3.13 that sees no other
-packages. /usr/bin has links to what people and units call.
+In the image /usr/lib/holdfast is a virtual environment (`pyvenv.cfg`) of the distribution's Python 3.13 that
+sees no other packages. /usr/bin has links to what people and units call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ SOURCES = (
     "image/holdfast_image/__init__.py",
     "image/holdfast_image/errors.py",
     "image/holdfast_image/guest",
-    "hil_tests/holdfast_bench/guest.py",
+    "hil_tests/holdfast_bench/__init__.py",
+    "hil_tests/holdfast_bench/guest",
 )
 DEFINITION = (
     "image/mkosi.conf",
@@ -58,7 +59,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, repository: Path, target: Path) -> Snapshot:
-        """Copy sources and image definition with their times (the compiler's build folder goes by them); hash the copy."""
+        """Copy sources and image definition and hash the copy; times are kept, the compiler goes by them."""
         names = (*SOURCES, *EXAMPLES, *DEFINITION)
         with made_whole(target) as copy:
             for file in files_below(repository, names):
@@ -92,14 +93,25 @@ class RuntimeStaging:
         """
         libraries = list(dependencies.glob("wasmtime/*/_libwasmtime.so"))
         if len(libraries) != 1:
-            raise BuildError(f"expected one _libwasmtime.so in {dependencies}/wasmtime, found {len(libraries)}")
+            raise BuildError(
+                f"expected one _libwasmtime.so in {dependencies}/wasmtime, found {len(libraries)}"
+            )
         cmake = self._cache / f"cmake-{self._builder.key}"
         cmake.mkdir(exist_ok=True)
         target.mkdir(parents=True)
         run_in_builder(
             self._builder.tree,
             [
-                *("python3", "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "--no-cache-dir"),
+                *(
+                    "python3",
+                    "-m",
+                    "pip",
+                    "wheel",
+                    "--no-build-isolation",
+                    "--no-deps",
+                    "--no-index",
+                    "--no-cache-dir",
+                ),
                 *("--disable-pip-version-check", "--wheel-dir=/hf/wheel"),
                 "--config-settings=build-dir=/hf/cmake",
                 f"--config-settings=cmake.define.WASMTIME_LIBRARY=/hf/site/{libraries[0].relative_to(dependencies)}",
@@ -149,7 +161,8 @@ class RuntimeStaging:
             module, function = place.split(":")
             script = home / "bin" / name
             script.write_text(
-                f"#!/usr/lib/holdfast/bin/python\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+                f"#!/usr/lib/holdfast/bin/python\nimport sys\n\n"
+                f"from {module} import {function}\n\nsys.exit({function}())\n"
             )
             script.chmod(0o755)
             (tree / "usr/bin" / name).symlink_to(f"/usr/lib/holdfast/bin/{name}")
@@ -164,7 +177,7 @@ class RuntimeStaging:
                 shutil.copyfile(file, controllers / file.name)
 
     def _compile(self, tree: Path) -> None:
-        """Compile to byte code now: on the robot nobody may write there, and starts would pay for it each time."""
+        """Compile to byte code now: on the robot nobody may write there and each start would pay for it."""
         run_in_builder(
             self._builder.tree,
             [
@@ -178,15 +191,26 @@ class RuntimeStaging:
 
     def _installed(self, kind: str, selection: list[str]) -> Path:
         exported = self._uv("export", "--frozen", "--no-header", "--no-annotate", *selection)
-        requirements = "".join(line for line in exported.splitlines(keepends=True) if not line.startswith("-e"))
-        target = self._cache / f"{kind}-{content_hash(Path('/'), [], PYTHON_VERSION, _PLATFORM, requirements)}"
+        requirements = "".join(
+            line for line in exported.splitlines(keepends=True) if not line.startswith("-e")
+        )
+        target = (
+            self._cache / f"{kind}-{content_hash(Path('/'), [], PYTHON_VERSION, _PLATFORM, requirements)}"
+        )
         if target.is_dir():
             return target
         with made_whole(target) as partial:
             listed = self._cache / f"{target.name}.txt"
             listed.write_text(requirements)
             self._uv(
-                *("pip", "install", "--cache-dir", str(self._cache / "uv"), "--python-version", PYTHON_VERSION),
+                *(
+                    "pip",
+                    "install",
+                    "--cache-dir",
+                    str(self._cache / "uv"),
+                    "--python-version",
+                    PYTHON_VERSION,
+                ),
                 *("--python-platform", _PLATFORM, "--only-binary", ":all:", "--require-hashes", "--no-deps"),
                 *("--link-mode", "copy", "--target", str(partial), "--requirement", str(listed)),
             )
@@ -210,7 +234,8 @@ class RuntimeStaging:
             return ran.stdout
         if any(sign in tail_of(self._log, 30) for sign in _NETWORK_SIGNS):
             raise NetworkError(
-                f"cannot fetch Python packages; is the network up? uv's and pip's own index settings apply (all of it: {self._log})"
+                f"cannot fetch Python packages; is the network up? "
+                f"uv's own index settings apply (all of it: {self._log})"
             )
         raise BuildError(f"uv {arguments[0]} failed; the end of {self._log}:\n{tail_of(self._log)}")
 
@@ -224,7 +249,9 @@ def find_uv() -> str:
     beside = Path(sys.executable).with_name("uv")
     found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:
-        raise HostError("uv is not installed beside this Python nor on PATH; make .venv with `make up` or `uv sync`")
+        raise HostError(
+            "uv is not installed beside this Python nor on PATH; make .venv with `make up` or `uv sync`"
+        )
     return found
 
 
@@ -232,5 +259,3 @@ def _link(source: str, target: str) -> str:
     """Hard-link a file of the cache; nothing of these trees is written to later."""
     os.link(source, target)
     return target
-
-

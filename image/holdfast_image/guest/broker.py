@@ -1,7 +1,7 @@
-"""Writes the configuration of the robot's nats-server: `python -m holdfast_image.guest.broker`, run before it starts.
+"""Writes the nats-server's configuration: `python -m holdfast_image.guest.broker`, run before it starts.
 
-Made anew at each start from robot.toml (the JetStream domain is the robot's id) and /etc/holdfast/fleet.conf (a
-nats-server fragment with the leaf node's remote; without the file the robot stands alone).
+Made anew at each start from robot.toml (the JetStream domain is the robot's id) and /etc/holdfast/fleet.conf
+(a nats-server fragment with the leaf node's remote; without the file the robot stands alone).
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def server_configuration(robot_toml: str, fleet: str | None) -> str:
     except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"robot.toml: no [robot] id ({error}); `holdfast robot check` says more") from error
     if not isinstance(robot_id, str) or not ROBOT_ID.fullmatch(robot_id):
-        raise UsageError(f"robot.toml: [robot] id {robot_id!r} cannot name a JetStream domain; use letters, digits, '-', '_'")
+        raise UsageError(
+            f"robot.toml: [robot] id {robot_id!r} cannot name a JetStream domain; "
+            "use letters, digits, '-' and '_'"
+        )
     return _CONFIGURATION.format(robot_id=robot_id) + (fleet or "")
 
 

@@ -1,7 +1,7 @@
 """Ends QEMU from inside with a code of its own: `python -m holdfast_image.guest.debug_exit`.
 
-The bench gives its guests QEMU's isa-debug-exit device. A value written to its port ends the machine at once with
-(value << 1) | 1, which neither a panic, a reboot nor a power-off does. Elsewhere the port leads nowhere.
+The bench gives its guests QEMU's isa-debug-exit device. A value written to its port ends the machine at once
+with (value << 1) | 1, which neither a panic, a reboot nor a power-off does. Elsewhere the port leads nowhere.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Personalises the robot at boot: `python -m holdfast_image.guest.firstboot`, started by holdfast-firstboot.service.
+"""Personalises the robot at boot: `python -m holdfast_image.guest.firstboot`.
 
-Runs at every boot and changes nothing that is already right. What it applies are systemd credentials:
+holdfast-firstboot.service runs it at every boot; it changes nothing that is already right. What it applies
+are systemd credentials:
 
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
-- `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
-- `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
+- `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf,
+"nats-leaf://user:password@host:port" - `holdfast.env`: KEY=VALUE lines for the daemons' environment,
+/run/holdfast/env; they last until the next boot
 
 A robot without a robot.toml gets the image's example, /usr/share/holdfast/robot.toml.
 """
@@ -52,7 +54,8 @@ def with_robot_id(toml: str, robot_id: str) -> str:
     """
     if not ROBOT_ID.fullmatch(robot_id):
         raise UsageError(
-            f"robot id {robot_id!r}: use 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit"
+            f"robot id {robot_id!r}: use 1 to 63 letters, digits, '-' and '_', "
+            "beginning with a letter or digit"
         )
     lines = toml.splitlines(keepends=True)
     section = ""
@@ -85,7 +88,9 @@ def environment(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     for number, line in enumerate(lines, 1):
         if not _ENV_LINE.fullmatch(line):
-            raise UsageError(f"credential holdfast.env, line {number}: expected HOLDFAST_KEY=VALUE, found {line!r}")
+            raise UsageError(
+                f"credential holdfast.env, line {number}: expected HOLDFAST_KEY=VALUE, found {line!r}"
+            )
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,0 +1,80 @@
+"""Root's shell on a machine, through the host's ssh client and a key made for this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast_bench.qemu.errors import MachineError
+
+_POLL_S = 0.5
+
+
+class Ssh:
+    """Runs commands as root over ssh; the host key of the first connection is expected from then on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key = folder / "ssh-key"
+        self.known_hosts = folder / "known_hosts"
+        self.port = 0
+        if shutil.which("ssh") is None:
+            raise MachineError("ssh is not installed; apt-get install openssh-client")
+        if not self.key.exists():
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "holdfast-bench", "-f", str(self.key)],
+                check=True,
+            )
+
+    def public_key(self) -> str:
+        """Return the line for authorized_keys."""
+        return self.key.with_name("ssh-key.pub").read_text()
+
+    def options(self) -> list[str]:
+        """Return ssh's options for this machine; scp and sftp take them as well, but for the port (-P)."""
+        return [
+            *("-F", "none", "-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
+            *("-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.known_hosts}"),
+            *("-o", "HostKeyAlias=robot", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10"),
+            *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+        ]
+
+    def run(
+        self, command: str, check: bool = True, limit_s: float = 120.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on the robot.
+
+        Raises:
+            MachineError: with `check`, it failed; in any case, it took longer than `limit_s`.
+        """
+        argv = ["ssh", *self.options(), "-p", str(self.port), "root@127.0.0.1", command]
+        try:
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"on the robot `{command}` took longer than {limit_s:.0f} s") from None
+        if check and done.returncode != 0:
+            raise MachineError(
+                f"on the robot `{command}` ended with {done.returncode}: "
+                f"{done.stdout.strip()} {done.stderr.strip()}"
+            )
+        return done
+
+    def wait(self, limit_s: float, alive: Callable[[], None]) -> None:
+        """Wait until the robot lets us in; `alive` raises when there is no point in waiting on.
+
+        Raises:
+            MachineError: it did not within `limit_s`.
+        """
+        end = time.monotonic() + limit_s
+        while True:
+            alive()
+            done = self.run("true", check=False)
+            if done.returncode == 0:
+                return
+            if time.monotonic() > end:
+                raise MachineError(f"no ssh within {limit_s:.0f} s; the last answer: {done.stderr.strip()}")
+            time.sleep(_POLL_S)

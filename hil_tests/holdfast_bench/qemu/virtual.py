@@ -1,0 +1,147 @@
+"""A run in virtual time: the guest's clock counts its instructions, so latencies do not depend on the host.
+
+One processor, kernel and initrd started directly (firmware's time-outs would pass while it waits for real
+I/O), no network. The scenario runs inside, by holdfast-scenario.service; it reports JSON lines by a
+virtio-serial port and ends the machine with a code that neither a crash nor a power-off gives.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast_bench.qemu.console import ConsoleLog
+from holdfast_bench.qemu.errors import MachineError
+from holdfast_bench.qemu.machine import disk_arguments, make_overlay
+from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
+from holdfast_image.build import Image
+from holdfast_image.guest.debug_exit import EXIT_CODE, PORT
+
+RESULT_PORT = "holdfast.result"
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class VirtualRun:
+    """What a run left: the scenario's lines, the guest's clock at the end and the time it took here."""
+
+    lines: list[dict[str, Any]]
+    virtual_s: float
+    real_s: float
+
+
+def run_virtual(
+    image: Image,
+    scenario: Mapping[str, Any],
+    *,
+    directory: Path,
+    credentials: Mapping[str, str] | None = None,
+    limit_s: float = 1800.0,
+    memory_mib: int = 2048,
+    on_line: Callable[[dict[str, Any]], None] = lambda line: None,
+    on_clock: Callable[[float], None] = lambda virtual_s: None,
+) -> VirtualRun:
+    """Run `scenario` (the credential holdfast.scenario) in the bench image and return what it reported.
+
+    `on_line` sees each line as it comes, `on_clock` the guest's clock in seconds; both in this thread.
+
+    Raises:
+        MachineError: it is not over after `limit_s` of real time, or did not end by the scenario.
+    """
+    folder = directory.absolute() / "machine"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    console = ConsoleLog(folder / "console.log")
+    began = time.monotonic()
+    with image.in_use():
+        make_overlay(image, folder)
+        arguments = _arguments(
+            image, {"holdfast.scenario": json.dumps(scenario), **(credentials or {})}, memory_mib
+        )
+        process = QemuProcess(image, folder, arguments, ports=[RESULT_PORT])
+        lines = _LineReader(process.ports[RESULT_PORT])
+        seen = 0
+        clock = 0.0
+        try:
+            while process.code() is None:
+                if time.monotonic() - began > limit_s:
+                    raise MachineError(
+                        f"the virtual-time run is not over after {limit_s:.0f} s, "
+                        f"its clock shows {clock:.0f} s:\n{console.tail()}"
+                    )
+                seen = _pass_on(lines, seen, on_line)
+                if (now := console.clock_s()) is not None and now > clock:
+                    clock = now
+                    on_clock(clock)
+                time.sleep(_POLL_S)
+            code = process.code()
+        finally:
+            process.kill()
+        lines.join()
+        _pass_on(lines, seen, on_line)
+    if code != EXIT_CODE:
+        said = "\n".join(json.dumps(line) for line in lines.lines[-3:])
+        raise MachineError(
+            f"the machine ended with code {code} instead of the scenario's {EXIT_CODE}; "
+            f"it reported:\n{said}\n"
+            f"{process.last_words()}\nand its console:\n{console.tail()}"
+        )
+    return VirtualRun(lines.lines, console.clock_s() or clock, time.monotonic() - began)
+
+
+def _arguments(image: Image, credentials: Mapping[str, str], memory_mib: int) -> list[str]:
+    return [
+        *(
+            "-machine",
+            "q35",
+            "-cpu",
+            "max",
+            "-smp",
+            "1",
+            "-m",
+            str(memory_mib),
+            "-nodefaults",
+            "-display",
+            "none",
+        ),
+        *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-no-reboot"),
+        *("-kernel", f"{IMAGE}/image.vmlinuz", "-initrd", f"{IMAGE}/image.initrd"),
+        *("-append", image.command_line),
+        *disk_arguments(cache="unsafe"),
+        *("-device", f"isa-debug-exit,iobase={PORT:#x},iosize=1"),
+        *("-chardev", f"file,id=console,path={FOLDER}/console.log", "-serial", "chardev:console"),
+        *credential_arguments(credentials),
+    ]
+
+
+class _LineReader(threading.Thread):
+    """Takes lines off the port all the time: the guest must not wait for us."""
+
+    def __init__(self, port: socket.socket) -> None:
+        super().__init__(name="holdfast-result", daemon=True)
+        self.lines: list[dict[str, Any]] = []
+        self._stream = port.makefile("rb")
+        self.start()
+
+    def run(self) -> None:
+        """Read until the machine ends."""
+        with self._stream:
+            for line in self._stream:
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:
+                    self.lines.append({"garbled": line.decode(errors="replace")})
+
+
+def _pass_on(lines: _LineReader, seen: int, on_line: Callable[[dict[str, Any]], None]) -> int:
+    for line in lines.lines[seen:]:
+        on_line(line)
+        seen += 1
+    return seen

@@ -56,8 +56,11 @@ std::uint64_t random_boot_id() {
 // A thread that becomes real-time, says what it lacks, waits for the start and then works every period.
 class PeriodicThread {
   public:
-    PeriodicThread(std::int64_t period_ns, int priority, int cpu)
-        : period_ns_(period_ns), thread_([this, priority, cpu] { live(priority, cpu); }) {}
+    // `prepare` runs in the thread before it is real-time.
+    PeriodicThread(std::int64_t period_ns, int priority, int cpu, std::function<void()> prepare)
+        : period_ns_(period_ns),
+          prepare_(std::move(prepare)),
+          thread_([this, priority, cpu] { live(priority, cpu); }) {}
     PeriodicThread(const PeriodicThread&) = delete;
     PeriodicThread& operator=(const PeriodicThread&) = delete;
     ~PeriodicThread() { join(); }
@@ -80,6 +83,7 @@ class PeriodicThread {
 
   private:
     void live(int priority, int cpu) {
+        prepare_();
         shortfalls_ = make_thread_realtime(priority, cpu);
         ready_.count_down();
         go_.wait();
@@ -88,6 +92,7 @@ class PeriodicThread {
     }
 
     std::int64_t period_ns_;
+    std::function<void()> prepare_;
     std::function<void(const Wake&)> work_;
     std::vector<std::string> shortfalls_;
     std::latch ready_{1};
@@ -127,10 +132,14 @@ class Notifier {
     bool ready_{false};
 };
 
+void wait_for_cycles(const Exchange& exchange, std::uint64_t count) {
+    const std::uint64_t begin = exchange.cycles.load(std::memory_order_acquire);
+    poll_until([&] { return exchange.cycles.load(std::memory_order_acquire) >= begin + count; });
+}
+
 void stop_motion(Exchange& exchange, const Service& service) {
     exchange.request(Request::kDisarm);
-    const std::uint64_t cycle = exchange.cycles.load();
-    poll_until([&] { return exchange.cycles.load() >= cycle + 2; });
+    wait_for_cycles(exchange, 2);
     const bool still = poll_until(
         [&] {
             const shm::StateData state = service.state();
@@ -139,7 +148,7 @@ void stop_motion(Exchange& exchange, const Service& service) {
         kStandstillLimit);
     if (!still) log_warning("stop: the robot still moves; idling its drives anyway");
     exchange.request(Request::kIdleDrives);
-    poll_until([&] { return exchange.requests.load() == 0; });
+    wait_for_cycles(exchange, 2 * kMaxDrives);  // one drive a cycle, each twice
 }
 
 }  // namespace
@@ -161,9 +170,10 @@ Expected<void> run(const RobotConfig& config) {
     const auto exchange = std::make_unique<Exchange>();
     std::optional<Tier1> tier1;
     std::optional<ControllerRunner> runner;
-    PeriodicThread tier1_thread(config.tier1_period_ns(), config.control.tier1_priority, config.control.cpu);
-    PeriodicThread controller_thread(config.controller_period_ns(), config.control.controller_priority,
-                                     config.control.cpu);
+    const ControlConfig& control = config.control;
+    PeriodicThread tier1_thread(config.tier1_period_ns(), control.tier1_priority, control.cpu, [] {});
+    PeriodicThread controller_thread(config.controller_period_ns(), control.controller_priority, control.cpu,
+                                     [&] { (*engine)->prepare_thread(); });
     append(shortfalls, tier1_thread.shortfalls());
     append(shortfalls, controller_thread.shortfalls());
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);

@@ -64,7 +64,7 @@ enum class Request : std::uint32_t {
     kArm = 1u << 0,
     kDisarm = 1u << 1,
     kClearErrors = 1u << 2,
-    kIdleDrives = 1u << 3,
+    kIdleDrives = 1u << 3,  // for good: the process is about to end
 };
 
 enum class StopReason : std::uint32_t {

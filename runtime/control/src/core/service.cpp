@@ -166,7 +166,7 @@ Service::Json Service::load(const Json& request) {
     const std::filesystem::path cwasm = request["cwasm"].get<std::string>();
     if (!cwasm.is_absolute()) return refuse("load: " + cwasm.string() + " is not an absolute path");
     const auto loaded = store_.load(cwasm, {request["name"], request["version"], request["sha256"]});
-    if (!loaded) return refuse("load: " + loaded.error().message);
+    if (!loaded) return refuse(loaded.error().message);
     log_info("controller: loaded " + request["name"].get<std::string>() + " " +
              request["version"].get<std::string>());
     return {{"ok", true}, {"generation", *loaded}};

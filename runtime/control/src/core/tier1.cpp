@@ -295,21 +295,27 @@ void Tier1::forget_idle_channel(std::size_t drive) {
     if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
 }
 
-// After the command frames: a drive that is enabled already has the value to hold.
+// After the command frames: a drive that is enabled already has the value to hold. One drive a cycle: the
+// queue of a link may hold ten frames, and a burst for every drive would be lost in it.
 void Tier1::send_drive_requests() {
+    if (asked(Request::kIdleDrives)) idling_ = true;
     if (data_.mode == Mode::kArmed) {
-        // One drive a cycle: the queue of a link holds ten frames.
-        const std::uint64_t turn = armed_cycles_ % kEnableRepeatCycles;
-        if (turn < config_.drives.size() && bus_.axis_state(turn) != kClosedLoop) {
-            bus_.send_enable(turn, exchange_.counters);
-        }
-        ++armed_cycles_;
+        enable_in_turn();
+    } else if (idling_) {
+        bus_.send_idle(data_.cycle % config_.drives.size(), exchange_.counters);
     }
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         if (asked(Request::kClearErrors) && bus_.axis_error(d) != 0)
             bus_.send_clear_errors(d, exchange_.counters);
-        if (asked(Request::kIdleDrives)) bus_.send_idle(d, exchange_.counters);
     }
+}
+
+void Tier1::enable_in_turn() {
+    const std::uint64_t turn = armed_cycles_ % kEnableRepeatCycles;
+    if (turn < config_.drives.size() && bus_.axis_state(turn) != kClosedLoop) {
+        bus_.send_enable(turn, exchange_.counters);
+    }
+    ++armed_cycles_;
 }
 
 // The daemon sends stop frames itself until it reads here that the core's have left.

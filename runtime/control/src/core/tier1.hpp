@@ -60,6 +60,7 @@ class Tier1 {
     [[nodiscard]] ChannelContext context(const CommandChannel& channel) const;
     void forget_idle_channel(std::size_t drive);
     void send_drive_requests();
+    void enable_in_turn();
     void note_stop_frames(bool all_sent);
     void update_motion();
     void watch_drive_errors();
@@ -94,7 +95,8 @@ class Tier1 {
     std::int64_t armed_at_ns_{0};
     std::uint64_t armed_cycles_{0};
     bool drives_ready_{false};
-    bool still_{true};  // nothing that was sent moves
+    bool idling_{false};
+    bool still_{true};                // nothing that was sent moves
     std::int64_t still_since_ns_{0};  // or since the stop began
     std::uint64_t flagged_latch_{0};  // the stop whose flag was seen
     std::int64_t stop_cycle_ns_{0};   // start of the cycle that sent its first frames

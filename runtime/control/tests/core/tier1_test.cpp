@@ -485,8 +485,8 @@ TEST(Shutdown, IdlesEveryDrive) {
     rig.exchange.request(Request::kDisarm);
     rig.cycles(3);
     rig.exchange.request(Request::kIdleDrives);
-    rig.cycle();
-    for (const RigDrive& drive : rig.drives) EXPECT_EQ(drive.idle_frames, 1);
+    rig.cycles(6);
+    for (const RigDrive& drive : rig.drives) EXPECT_EQ(drive.idle_frames, 2);
 }
 
 TEST(Epoch, AdvancesOncePerMillisecondThatRan) {

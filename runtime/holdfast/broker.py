@@ -118,4 +118,3 @@ async def start_broker(server: Hub | RobotBroker, log: Path) -> Child:
 
     await child.until(answers, _READY_S)
     return child
-

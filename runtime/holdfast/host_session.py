@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,84 +42,90 @@ _RELAXED = {
 class HostSession:
     """Hub, robot's broker, plant, safety daemon, core and worker as children of this process."""
 
-    kind: Literal["host"] = "host"
     accel = "none"
 
-    def __init__(self, robot_file: Path, logs: Path) -> None:
+    def __init__(self, robot_file: Path, logs: Path, directory: Path | None = None) -> None:
+        """Run the robot of `robot_file`; without a `directory` of its own it forgets everything at the end."""
         self._robot_file = robot_file
         self._logs = logs
-        self._directory: Path | None = None
-        self._children: list[Child] = []
-        self._target: LocalTarget | None = None
-        self._hub: Hub | None = None
+        self._kept = directory is not None
+        self._started = time.monotonic()
+        # Unix socket paths are short; a build directory may be deep.
+        self._directory = directory or Path(tempfile.mkdtemp(prefix="holdfast-"))
+        self._environment: dict[str, str] = {}
+        self._hub = Hub(self._directory / "hub")
+        self._broker: RobotBroker | None = None
+        self.children: dict[str, Child] = {}
+        """The processes by name: hub, broker, plant, safety, control, worker."""
         self.robot_id = ""
         self.notes: list[str] = []
 
     @property
-    def target(self) -> LocalTarget:
-        """The robot: its sockets here, its worker through the hub."""
-        assert self._target is not None, "start() first"  # noqa: S101
-        return self._target
+    def kind(self) -> Literal["host", "vm"]:
+        """Return "host"."""
+        return "host"
+
+    @property
+    def hub(self) -> Hub:
+        """The fleet's broker."""
+        return self._hub
 
     @property
     def run_directory(self) -> Path:
         """Where the sockets are."""
-        assert self._directory is not None, "start() first"  # noqa: S101
         return self._directory / "run"
 
     @property
-    def children(self) -> dict[str, Child]:
-        """The processes by name: hub, broker, holdfast-plant, holdfast-safety, holdfast-control, holdfast-worker."""
-        return {child.name: child for child in self._children}
+    def state_directory(self) -> Path:
+        """Where the robot keeps what survives a power cut."""
+        return self._directory / "state"
+
+    @property
+    def target(self) -> LocalTarget:
+        """The robot: its sockets here, its worker through the hub."""
+        return LocalTarget(self.run_directory, FleetTarget(self._hub.url, self.robot_id))
 
     async def start(self, report: Report) -> None:
         """Start hub, broker, plant, safety daemon, core and worker, in this order."""
-        # Unix socket paths are short; a build directory may be deep.
-        self._directory = Path(tempfile.mkdtemp(prefix="holdfast-"))
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.glob("*.log"):
             old.unlink()
-        for name in ("run", "state"):
-            (self._directory / name).mkdir()
-        environment = self._environment()
+        for place in (self.run_directory, self.state_directory):
+            place.mkdir(parents=True, exist_ok=True)
+        self._relax()
         robot_file = self._derive_robot_file(self._directory / "robot.toml")
-        config = load_robot_config(robot_file, environment)
-        self.robot_id = config.robot.id
-
-        report("starting the brokers")
-        self._hub = Hub(self._directory / "hub")
-        self._children.append(await start_broker(self._hub, self._logs / "hub.log"))
-        broker = RobotBroker(self._directory / "broker", self.robot_id, self._hub.leaf_url())
-        self._children.append(await start_broker(broker, self._logs / "broker.log"))
-        environment |= {
-            "HOLDFAST_WORKER__NATS_URL": broker.url,
-            "HOLDFAST_WORKER__NATS_MONITOR_URL": broker.monitor_url,
+        self.robot_id = load_robot_config(robot_file, self._environment).robot.id
+        self._broker = RobotBroker(self._directory / "broker", self.robot_id, self._hub.leaf_url())
+        self._environment |= {
             "HOLDFAST_CONFIG": str(robot_file),
+            "HOLDFAST_WORKER__NATS_URL": self._broker.url,
+            "HOLDFAST_WORKER__NATS_MONITOR_URL": self._broker.monitor_url,
         }
-        await self.start_daemon(
-            "holdfast-plant", environment, report, ["--config", robot_file], "plant-control.sock"
-        )
-        await self.start_daemon("holdfast-safety", environment, report, [], "safety.sock")
-        await self.start_daemon("holdfast-control", environment, report, [], "control.sock")
-        report("starting holdfast-worker")
-        self._children.append(
-            await Child.start(
-                "holdfast-worker",
-                [sys.executable, "-m", "holdfast.worker.main"],
-                environment=environment,
-                log=self._logs / "worker.log",
-            )
-        )
-        self._target = LocalTarget(self.run_directory, FleetTarget(self._hub.url, self.robot_id))
+        for name in ("hub", "broker", "plant", "safety", "control", "worker"):
+            report(f"starting {name}")
+            await self.start_part(name)
 
-    async def start_daemon(
-        self, name: str, environment: dict[str, str], report: Report, arguments: list[str | Path], socket: str
-    ) -> None:
+    async def start_part(self, name: str) -> None:
+        """Start one of the parts, for the first time or again after it was killed."""
+        log = self._logs / f"{name}.log"
+        if name == "hub":
+            self.children[name] = await start_broker(self._hub, log)
+        elif name == "broker":
+            assert self._broker is not None, "start() first"  # noqa: S101
+            self.children[name] = await start_broker(self._broker, log)
+        elif name == "worker":
+            command: list[str | Path] = [sys.executable, "-m", "holdfast.worker.main"]
+            self.children[name] = await Child.start(name, command, environment=self._environment, log=log)
+        else:
+            await self._start_daemon(name, log)
+
+    async def _start_daemon(self, name: str, log: Path) -> None:
         """Start one of the C++ daemons and wait until its socket answers."""
-        report(f"starting {name}")
-        log = self._logs / f"{name.removeprefix('holdfast-')}.log"
-        child = await Child.start(name, [executable(name), *arguments], environment=environment, log=log)
-        self._children.append(child)
+        program = executable(f"holdfast-{name}")
+        arguments = ["--config", self._environment["HOLDFAST_CONFIG"]]
+        child = await Child.start(name, [program, *arguments], environment=self._environment, log=log)
+        self.children[name] = child
+        socket = "plant-control.sock" if name == "plant" else f"{name}.sock"
 
         async def listens() -> bool:
             try:
@@ -129,23 +136,22 @@ class HostSession:
 
         await child.until(listens, _READY_S)
 
-    async def wait_ready(self, timeout_s: float) -> None:
+    async def wait_ready(self, timeout_s: float) -> float:
         """Wait until the worker answers over the hub, sees core and safety daemon, and the loop turns."""
-        worker = self._children[-1]
+        fleet = FleetTarget(self._hub.url, self.robot_id)
 
         async def ready() -> bool:
             try:
-                status = await FleetTarget(self._hub.url, self.robot_id).status() if self._hub else {}
+                status = await fleet.status()
             except HoldfastError:
                 return False
             attached = status["worker"]["heartbeat"]["attached"] and status["worker"]["fleet_link"]
             return bool(attached) and bool(status.get("loop", {}).get("cycles"))
 
-        await worker.until(ready, timeout_s)
+        await self.children["worker"].until(ready, timeout_s)
         await self._gather_streams()
 
     async def _gather_streams(self) -> None:
-        assert self._hub is not None  # noqa: S101
         client = Client()
         try:
             await client.connect(servers=[self._hub.url], allow_reconnect=False, connect_timeout=2)
@@ -160,37 +166,35 @@ class HostSession:
 
     def description(self) -> dict[str, Any]:
         """Return hub_url and run_dir."""
-        return {"hub_url": self._hub.url if self._hub else "", "run_dir": str(self.run_directory)}
+        return {"hub_url": self._hub.url, "run_dir": str(self.run_directory)}
 
     async def close(self) -> None:
         """Stop worker, core, safety daemon, plant and brokers, in this order, and remove their directory."""
-        for child in reversed(self._children):
+        for child in reversed(list(self.children.values())):
             await child.stop()
-        self._children.clear()
-        if self._directory is not None:
+        self.children.clear()
+        if not self._kept:
             shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
 
-    def _environment(self) -> dict[str, str]:
-        assert self._directory is not None  # noqa: S101
+    def _relax(self) -> None:
         relaxed = {key: value for key, value in _RELAXED.items() if key not in os.environ}
+        told = (
+            f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {value}"
+            for key, value in relaxed.items()
+        )
         self.notes.append(
-            "time limits are relaxed, because a machine without a real-time kernel keeps none: "
-            + ", ".join(
-                f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {relaxed[key]}"
-                for key in relaxed
-            )
+            f"time limits are relaxed, because a machine without a real-time kernel keeps none: {', '.join(told)}"
         )
         # What the caller's environment says of another robot must not leak into this one.
         inherited = {
             key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_WORKER__")
         }
         inherited.pop("NOTIFY_SOCKET", None)
-        return {
+        self._environment = {
             **inherited,
             **relaxed,
-            "HOLDFAST_RUN_DIR": str(self._directory / "run"),
-            "HOLDFAST_STATE_DIR": str(self._directory / "state"),
+            "HOLDFAST_RUN_DIR": str(self.run_directory),
+            "HOLDFAST_STATE_DIR": str(self.state_directory),
         }
 
     def _derive_robot_file(self, target: Path) -> Path:

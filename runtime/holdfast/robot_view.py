@@ -97,16 +97,20 @@ def _worker(worker: dict[str, Any]) -> Text:
 
 
 def _channels(status: dict[str, Any]) -> Table:
-    table = Table(title="Joints", title_justify="left")
+    """One row a command channel with what its drive measures; states of other names get rows of their own."""
+    table = Table(title="Channels", title_justify="left")
     table.add_column("channel")
-    table.add_column("value", justify="right")
-    table.add_column("sent", justify="right")
-    sent = dict(status.get("sent") or {})
-    for name, value in status["state"].items():
-        command = name.rsplit(".", 1)[0] if name.endswith(".position") else name
-        table.add_row(name, _number(value), _number(sent.pop(command)) if command in sent else "")
-    for name, value in sent.items():
-        table.add_row(name, "", _number(value))
+    for heading in ("sent", "position", "velocity"):
+        table.add_column(heading, justify="right")
+    states: dict[str, float | None] = dict(status["state"])
+    for name, sent in (status.get("sent") or {}).items():
+        measured = [
+            _number(states.pop(key)) if key in states else ""
+            for key in (f"{name}.position", f"{name}.velocity")
+        ]
+        table.add_row(name, _number(sent), *measured)
+    for name, value in states.items():
+        table.add_row(name, "", _number(value), "")
     return table
 
 

@@ -35,8 +35,8 @@ class Session(Protocol):
     async def start(self, report: Report) -> None:
         """Begin everything that the robot consists of; tell `report` each step in a few words."""
 
-    async def wait_ready(self, timeout_s: float) -> None:
-        """Return when the loop runs and the worker takes requests over the hub."""
+    async def wait_ready(self, timeout_s: float) -> float:
+        """Return when the loop runs and the worker takes requests over the hub: seconds since it was started."""
 
     @property
     def target(self) -> Target:

@@ -66,7 +66,7 @@ def _session(host: bool) -> Session:
     if host:
         return HostSession(_robot_file(), build_directory() / "host")
     try:
-        module = importlib.import_module("holdfast_bench.up_vm")
+        module = importlib.import_module("holdfast_bench.vm_session")
     except ImportError as error:
         raise click.UsageError(
             f"virtual machines need the repository's bench ({error}); try --host"
@@ -87,13 +87,11 @@ async def _up(session: Session, once: bool, seconds: float, report: Report) -> d
     loop.add_signal_handler(signal.SIGTERM, main.cancel)
     controller = repository() / "examples" / "controllers" / "sine.wat"
     file = build_directory() / "session.json"
-    begin = time.monotonic()
     try:
         await session.start(report)
         for note in session.notes:
             report(f"[yellow]note:[/yellow] {note}")
-        await session.wait_ready(_HOST_READY_S if session.kind == "host" else _MACHINE_READY_S)
-        ready_s = time.monotonic() - begin
+        ready_s = await session.wait_ready(_HOST_READY_S if session.kind == "host" else _MACHINE_READY_S)
         report(f"[green]ready[/green]: robot {session.robot_id}")
         write_session_file(session, file)
         if not once:

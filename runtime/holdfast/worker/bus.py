@@ -66,6 +66,7 @@ class Bus:
         self._config = config
         self._handlers: dict[str, Handler] = {}
         self._changed = asyncio.Event()
+        self._closing = False
         self.client = Client()
         self.streams_ready = asyncio.Event()
         """Set while connected and the three streams exist."""
@@ -144,6 +145,7 @@ class Bus:
 
     async def close(self) -> None:
         """Send what is pending and disconnect."""
+        self._closing = True
         try:
             if self.connected:
                 await asyncio.wait_for(self.client.flush(), 1.0)
@@ -158,7 +160,8 @@ class Bus:
 
     async def _on_disconnect(self) -> None:
         self.streams_ready.clear()
-        _log.warning("lost the robot's broker; reconnecting")
+        if not self._closing:
+            _log.warning("lost the robot's broker; reconnecting")
 
     async def _on_error(self, error: Exception) -> None:
         _log.info("%s: %s", type(error).__name__, error)

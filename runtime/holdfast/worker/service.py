@@ -149,7 +149,9 @@ class Service:
         """Run the client of over-the-air updates; what a power cut left unproved is settled without a broker."""
         from holdfast_ota.robot import OtaClient  # a part of its own; the worker is complete without it
 
-        await OtaClient(self._config, self._deployer, self._store, self._bus.client).run(self._bus.streams_ready)
+        await OtaClient(self._config, self._deployer, self._store, self._bus.client).run(
+            self._bus.streams_ready
+        )
 
     async def _keep_running(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
         """Run a part; a fault in it is logged and counted and must not take the heartbeat along."""

@@ -66,10 +66,9 @@ class Run {
                     "]; clamp the value with command.limit_min/limit_max before setting it");
         }
         if (output_.estop_requested) {
-            return tl::unexpected(
-                rejection("process called safety.request_estop, and every state shown is within its limits; "
-                          "request an e-stop "
-                          "for a real danger only"));
+            return tl::unexpected(rejection(
+                "process called safety.request_estop, which latches; request it for a real danger only, "
+                "not in a state like this one"));
         }
         return {};
     }

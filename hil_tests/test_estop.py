@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from holdfast_bench.vm_bench import VmBench
 
 from holdfast_bench.estop import CASES, Case, run_case
+from holdfast_bench.vm_bench import VmBench
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

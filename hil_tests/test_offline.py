@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast_bench.vm_bench import VmBench
-
 from holdfast_bench import offline
+from holdfast_bench.vm_bench import VmBench
 
 
 def test_robot_goes_on_without_the_fleet_and_loses_nothing(bench: VmBench) -> None:

@@ -11,11 +11,10 @@ import json
 import uuid
 from typing import Any, Protocol
 
-from holdfast_bench.facade import Faults
+from holdfast_bench.facade import OUTSIDE, Faults
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
 
-OUTSIDE = "net1"
 OFFLINE_CYCLES = 10_000
 OFFLINE_TELEMETRY = 5
 
@@ -69,10 +68,11 @@ def run(target: Target) -> dict[str, Any]:
     if not accepted.get("ok"):
         raise BenchError(f"the robot's own broker did not take the task: {accepted}")
     journalled = wait_until("the task is journalled", lambda: _journalled(robot, task))
-    during = wait_until(
+    wait_until(
         f"{OFFLINE_CYCLES} cycles without the fleet",
-        lambda: (now := robot.control())["cycle"] >= before["cycle"] + OFFLINE_CYCLES and now,
+        lambda: robot.control()["cycle"] >= before["cycle"] + OFFLINE_CYCLES,
     )
+    during = robot.control()
     if during["mode"] != "armed" or during["controller"]["state"] != "running":
         raise BenchError(
             f"without the fleet the core is {during['mode']}, its controller {during['controller']}"
@@ -84,12 +84,13 @@ def run(target: Target) -> dict[str, Any]:
     wait_until("the robot is back in the fleet", lambda: _leaf_connected(robot))
     results = wait_until(
         "the task's result reaches the fleet",
-        lambda: [m for m in target.fleet_messages("FLEET_RESULTS") if m["id"] == task],
+        lambda: [m for m in target.fleet_messages("FLEET_RESULTS") if m["id"] == task] or None,
     )
-    telemetry = wait_until(
+    wait_until(
         "the telemetry of the time offline reaches the fleet",
-        lambda: (seen := _telemetry(target))[-1] >= seen_before + OFFLINE_TELEMETRY and seen,
+        lambda: _telemetry(target)[-1] >= seen_before + OFFLINE_TELEMETRY,
     )
+    telemetry = _telemetry(target)
     if telemetry != list(range(telemetry[0], telemetry[0] + len(telemetry))):
         raise BenchError(f"telemetry arrived out of order or with gaps: {telemetry}")
     robot.holdfast("robot", "disarm")

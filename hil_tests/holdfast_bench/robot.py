@@ -121,7 +121,12 @@ class Robot:
 
     def wait_latched(self, cause: str) -> dict[str, Any]:
         """Wait for a latched stop and return the safety status."""
-        status = wait_until(f"a latched stop ({cause})", lambda: (s := self.safety()).get("latched") and s)
+
+        def latched() -> dict[str, Any] | None:
+            status = self.safety()
+            return status if status.get("latched") else None
+
+        status = wait_until(f"a latched stop ({cause})", latched)
         if status["cause"] != cause:
             raise BenchError(f"latched for {status['cause']!r} ({status.get('reason')}), not for {cause!r}")
         return status

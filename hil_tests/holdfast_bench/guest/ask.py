@@ -43,7 +43,7 @@ def _leaf() -> dict[str, Any]:
 
 
 def _query(statement: str, *arguments: str) -> list[Any]:
-    database = sqlite3.connect(f"file:{state_directory() / 'worker' / 'worker.db'}?mode=ro", uri=True)
+    database = sqlite3.connect(f"file:{state_directory() / 'worker.db'}?mode=ro", uri=True)
     try:
         return [row[0] for row in database.execute(statement, arguments)]
     finally:

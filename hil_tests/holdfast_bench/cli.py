@@ -1,0 +1,112 @@
+"""`holdfast bench`: proofs on the booted image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
+from holdfast.errors import HoldfastError
+from holdfast_bench import deadlines, estop, offline, tick
+from holdfast_bench.result import BenchError, write_result
+from holdfast_bench.vm_bench import VmBench
+from holdfast_image.errors import ImageError
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One proof: what it shows and how it is run."""
+
+    shows: str
+    real_time: Callable[[], Result] | None = None
+    virtual_time: Callable[[int], Result] | None = None
+
+
+def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
+    def booted() -> Result:
+        with VmBench.booted() as bench:
+            return run(bench)
+
+    return booted
+
+
+SCENARIOS = {
+    "deadlines": Scenario(
+        "1 kHz loop with a controller under load: missed deadlines, latencies", virtual_time=deadlines.run
+    ),
+    "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
+    "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
+    "tick": Scenario("cost of a controller's tick in C++ and in Python: build/bench.json", tick.run),
+}
+
+
+@click.group(epilog=EXIT_CODES)
+def bench() -> None:
+    """Run the hardware-in-the-loop scenarios.
+
+    Example: holdfast bench run deadlines --virtual-time
+    """
+
+
+@bench.command(name="list", epilog=EXIT_CODES)
+@json_option
+def list_(as_json: bool) -> None:
+    """List the scenarios and the clock each one runs on.
+
+    Example: holdfast bench list
+    """
+    clocks = {name: "virtual" if s.virtual_time else "real" for name, s in SCENARIOS.items()}
+    if as_json:
+        print_json({"scenarios": {n: {"shows": SCENARIOS[n].shows, "clock": c} for n, c in clocks.items()}})
+        return
+    for name, clock in clocks.items():
+        console.print(f"{name:12} {clock + ' time':14} {SCENARIOS[name].shows}")
+
+
+@bench.command(name="run", epilog=EXIT_CODES)
+@click.argument("name", type=click.Choice(sorted(SCENARIOS)))
+@click.option(
+    "--virtual-time",
+    is_flag=True,
+    help="The guest's clock counts instructions: exact deadlines, on any machine.",
+)
+@click.option("--seconds", default=60, show_default=True, help="Length of a scenario in virtual time.")
+@json_option
+def run_(name: str, virtual_time: bool, seconds: int, as_json: bool) -> None:
+    """Run a scenario and write build/bench/NAME/result.json.
+
+    Example: holdfast bench run deadlines --virtual-time --seconds 60
+    """
+    scenario = SCENARIOS[name]
+    if virtual_time and scenario.virtual_time is None:
+        raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
+    if not virtual_time and scenario.real_time is None:
+        raise click.UsageError(
+            f"{name} means nothing in an emulator's real time; add --virtual-time (a board runs it in real time)"
+        )
+    try:
+        if virtual_time and scenario.virtual_time:
+            result = scenario.virtual_time(seconds)
+        else:
+            assert scenario.real_time is not None  # noqa: S101 - refused above
+            result = scenario.real_time()
+    except (BenchError, HoldfastError, ImageError) as error:
+        if as_json:
+            print_json({"ok": False, "error": str(error)})
+        else:
+            errors.print(f"[red]error:[/red] {name}: ", end="")
+            errors.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(1)
+    result = {"scenario": name, "clock": "virtual" if virtual_time else "real", **result}
+    path = write_result(name, result)
+    if as_json:
+        print_json(result)
+    else:
+        console.print_json(data=result)
+        console.print(f"written to {path}")

@@ -1,0 +1,28 @@
+"""Scenario `tick`: what one call of a controller costs, from C++, from Python and compiled natively."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from holdfast_bench.result import BenchError
+
+RESULT = Path("build/bench.json")
+
+
+def run() -> dict[str, Any]:
+    """Build and run runtime/control/bench; it writes build/bench.json, which is returned.
+
+    Raises:
+        BenchError: it did not run to its end.
+    """
+    done = subprocess.run([sys.executable, "runtime/control/bench/tick_bench.py"], check=False)
+    if done.returncode != 0:
+        raise BenchError(
+            f"runtime/control/bench/tick_bench.py ended with {done.returncode}; its words are above"
+        )
+    result: dict[str, Any] = json.loads(RESULT.read_text())
+    return result

@@ -1,0 +1,75 @@
+"""The real-time scenarios' bench: a booted VmSession, driven from ordinary (synchronous) tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from holdfast.command import errors as terminal
+from holdfast.target import FleetTarget
+from holdfast_bench.facade import Faults, Power
+from holdfast_bench.fleet import stream_messages
+from holdfast_bench.robot import Robot
+from holdfast_bench.vm_session import VmSession
+
+_READY_LIMIT_S = 600.0
+
+
+class VmBench:
+    """One robot in QEMU: what the scenarios call a target."""
+
+    def __init__(self, session: VmSession, runner: asyncio.Runner) -> None:
+        self.session = session
+        self._runner = runner
+
+    @classmethod
+    @contextmanager
+    def booted(cls, folder: Path | None = None, robot_id: str = "arm-01") -> Iterator[Self]:
+        """Build, boot and wait until the robot is ready; everything is gone afterwards."""
+        session = VmSession(folder, robot_id)
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))
+                bench = cls(session, runner)
+                bench.wait_ready()
+                yield bench
+            finally:
+                runner.run(session.close())
+
+    @property
+    def robot(self) -> Robot:
+        """The robot, over its management link."""
+        return Robot(self.session.vm.shell)
+
+    @property
+    def robot_id(self) -> str:
+        """Its id in the fleet."""
+        return self.session.robot_id
+
+    @property
+    def power(self) -> Power:
+        """Its supply."""
+        return self.session.vm
+
+    @property
+    def faults(self) -> Faults:
+        """Faults that can be caused."""
+        return self.session.vm
+
+    def wait_ready(self) -> float:
+        """Wait until the robot is ready; returns the seconds since power-on."""
+        return self._runner.run(self.session.wait_ready(_READY_LIMIT_S))
+
+    def operator_estop(self, reason: str) -> None:
+        """Stop the robot from the workstation, through the hub."""
+        self._runner.run(FleetTarget(self.session.hub.url, self.robot_id).estop(reason))
+
+    def fleet_messages(self, stream: str) -> list[dict[str, Any]]:
+        """Return what the hub's stream holds from this robot."""
+        subject = {"FLEET_TELEMETRY": "telemetry", "FLEET_RESULTS": "result"}[stream]
+        return self._runner.run(
+            stream_messages(self.session.hub.url, stream, f"holdfast.{self.robot_id}.{subject}")
+        )

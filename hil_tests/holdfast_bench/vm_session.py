@@ -1,0 +1,165 @@
+"""A robot in a virtual machine with its fleet's hub: what `holdfast up` and the real-time scenarios run on."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from pathlib import Path
+from typing import Any, Literal
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+
+from holdfast.broker import Hub, start_broker
+from holdfast.child import Child
+from holdfast.errors import HoldfastError, UnreachableError
+from holdfast.fleet import follow_robot
+from holdfast.session import Report
+from holdfast.target import FleetTarget, MachineTarget
+from holdfast_bench.qemu import Vm
+from holdfast_bench.result import BenchError
+from holdfast_bench.robot import Robot
+from holdfast_image.build import build_image, repository_root
+from holdfast_image.errors import ImageError
+from holdfast_image.progress import Steps
+
+HOST_FROM_INSIDE = "10.0.3.2"
+_POLL_S = 0.5
+# An emulator in real time keeps no deadlines: the host takes its processors away for tens of milliseconds.
+# Deadlines are proved in virtual time, with the limits of robot.toml.
+RELAXED = {
+    "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
+    "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "10000",
+    "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
+    "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
+}
+
+
+class VmSession:
+    """Hub on this machine, robot in QEMU. A session of `holdfast up`; the bench drives the same object."""
+
+    kind: Literal["vm"] = "vm"
+
+    def __init__(self, folder: Path | None = None, robot_id: str = "arm-01") -> None:
+        self._folder = (folder or repository_root() / "build" / "vm").absolute()
+        self.robot_id = robot_id
+        self.notes: list[str] = []
+        self._hub: Hub | None = None
+        self._hub_process: Child | None = None
+        self._vm: Vm | None = None
+
+    @property
+    def vm(self) -> Vm:
+        """The machine."""
+        assert self._vm is not None, "start() first"  # noqa: S101
+        return self._vm
+
+    @property
+    def hub(self) -> Hub:
+        """The fleet's hub."""
+        assert self._hub is not None, "start() first"  # noqa: S101
+        return self._hub
+
+    @property
+    def accel(self) -> str:
+        """What runs the instructions: "kvm" or "tcg"."""
+        return self.vm.accelerator
+
+    @property
+    def target(self) -> MachineTarget:
+        """The robot: requests through the hub, local acts by ssh."""
+        return MachineTarget(self.hub.url, self.robot_id, self.description()["ssh"])
+
+    async def start(self, report: Report) -> None:
+        """Build the image if needed, start the hub, switch the machine on.
+
+        Raises:
+            HoldfastError: one of them could not be done; the sentence says how to mend it.
+        """
+        report("image (cached if nothing changed)")
+        try:
+            image = await asyncio.to_thread(build_image, repository_root(), steps=Steps())
+            self._hub = Hub(self._folder / "hub")
+            self._hub_process = await start_broker(self._hub, self._log("hub.log"))
+            credentials = {
+                "holdfast.robot-id": self.robot_id,
+                "holdfast.fleet-url": self._hub.leaf_url(HOST_FROM_INSIDE),
+                "holdfast.env": "".join(f"{key}={value}\n" for key, value in RELAXED.items()),
+            }
+            vm = Vm(image, self._folder / "machine", credentials=credentials)
+            await asyncio.to_thread(vm.__enter__)
+            self._vm = vm
+            self.notes.append(
+                f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so time limits are relaxed; "
+                "`holdfast bench run deadlines --virtual-time` shows the exact ones"
+            )
+            report(f"booting under QEMU ({vm.accelerator})")
+            await asyncio.to_thread(vm.on)
+        except (ImageError, BenchError) as error:
+            raise UnreachableError(str(error)) from error
+
+    async def wait_ready(self, timeout_s: float) -> float:
+        """Wait for holdfast.target and the worker's answer through the hub; returns seconds from power-on."""
+        try:
+            await asyncio.to_thread(self.vm.wait_for_unit, "holdfast.target", timeout_s)
+        except BenchError as error:
+            raise UnreachableError(str(error)) from error
+        async with asyncio.timeout(timeout_s):
+            while not await self._in_fleet():
+                await asyncio.sleep(_POLL_S)
+        ready_s = self.vm.on_for_s
+        await self._gather_streams()
+        return ready_s
+
+    async def _in_fleet(self) -> bool:
+        try:
+            status = await FleetTarget(self.hub.url, self.robot_id).status()
+        except HoldfastError:
+            return False
+        worker = status["worker"]
+        attached = worker["heartbeat"]["attached"] and worker["fleet_link"]
+        return bool(attached) and bool(status.get("loop", {}).get("cycles"))
+
+    async def _gather_streams(self) -> None:
+        client = Client()
+        try:
+            await client.connect(servers=[self.hub.url], allow_reconnect=False, connect_timeout=2)
+            await follow_robot(client.jetstream(), self.robot_id)
+            await client.close()
+        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+            raise UnreachableError(f"the hub's streams could not be made: {error}") from error
+
+    async def plant(self) -> dict[str, Any]:
+        """Ask holdfast-plant on the robot what its drives do."""
+        try:
+            return {"drives": await asyncio.to_thread(Robot(self.vm.shell).drives)}
+        except BenchError as error:
+            raise UnreachableError(str(error)) from error
+
+    def description(self) -> dict[str, Any]:
+        """Return hub_url and ssh."""
+        shell = self.vm.shell
+        return {
+            "hub_url": self.hub.url,
+            "ssh": {"port": shell.port, "key": str(shell.key), "user": "root"},
+            "login": shlex.join(["ssh", *shell.options(), "-p", str(shell.port), "root@127.0.0.1"]),
+        }
+
+    async def close(self) -> None:
+        """Switch the machine off in good order (its power is cut if that fails), then the hub."""
+        if self._vm is not None:
+            vm, self._vm = self._vm, None
+            try:
+                await asyncio.to_thread(vm.off)
+            except BenchError:
+                pass  # __exit__ cuts the power; the console log in its folder tells why
+            finally:
+                await asyncio.to_thread(vm.__exit__, None, None, None)
+        if self._hub_process is not None:
+            await self._hub_process.stop()
+            self._hub_process = None
+
+    def _log(self, name: str) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder / name

@@ -90,6 +90,9 @@ class SimulatedRobot:
         self.boot_id = uuid.uuid4().hex
         self.armed = False
         self.reachable = True
+        self.goes_away_at_unload = False
+        self.looks = 0
+        """How often the core was asked for its status."""
         self.loads: list[tuple[str, str, str]] = []
         """Name, version and origin of everything that was ever loaded."""
 
@@ -124,6 +127,8 @@ class SimulatedRobot:
 
     async def unload(self, origin: str) -> None:
         """Load nothing."""
+        if self.goes_away_at_unload:
+            self.goes_away_at_unload = self.reachable = False
         self._answer()
         self._module, self._loaded, self.armed = None, {}, False
         self.loads.append(("", "", origin))
@@ -132,6 +137,7 @@ class SimulatedRobot:
     async def status(self) -> Mapping[str, Any]:
         """Say what the core says on `control.sock`."""
         self._answer()
+        self.looks += 1
         module = self._module
         loaded: dict[str, Any] | None = None
         if module is not None:

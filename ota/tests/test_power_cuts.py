@@ -23,7 +23,7 @@ TIME_LIMIT_S = 60
 
 def cut_power_at(moment: str, repository: Repository, robot: Path, bus: NatsServer) -> None:
     script = Path(__file__).with_name("robot_process.py")
-    arguments = [robot, repository.pinned_root, repository.published, bus.url, moment]
+    arguments = [str(robot), str(repository.pinned_root), str(repository.published), bus.url, moment]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
         [sys.executable, script, *arguments], env=environment, timeout=TIME_LIMIT_S, capture_output=True

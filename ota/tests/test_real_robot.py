@@ -64,7 +64,7 @@ class Operator:
             await core.disarm()
 
         async def still() -> bool:
-            return (await self.core())["mode"] == "disarmed"
+            return bool((await self.core())["mode"] == "disarmed")
 
         await until(still)
 

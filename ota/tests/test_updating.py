@@ -155,15 +155,8 @@ def test_a_disarmed_robot_commits_nothing(repository: Repository, tmp_path: Path
         publish(repository, SINE)
         async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
             await here.settled("watching")
-            looked = 0
-
-            async def status() -> Any:
-                nonlocal looked
-                looked += 1
-                return await here.robot.status()
-
-            here.client._core = status  # counts the looks; the answers stay the robot's own
-            await here.until(lambda: looked > 5, "several looks")
+            looks = here.robot.looks
+            await here.until(lambda: here.robot.looks > looks + 5, "several looks")
             assert here.attempts()[0].state == "watching"
 
     run(scenario())
@@ -213,14 +206,7 @@ def test_a_roll_back_waits_for_a_core_that_is_away(
                 here.robot.run(50)
                 return False
 
-            unload = here.robot.unload
-
-            async def unload_late(origin: str) -> None:
-                here.robot.reachable = False
-                here.robot.unload = unload  # type: ignore[method-assign]
-                await unload(origin)
-
-            here.robot.unload = unload_late  # type: ignore[method-assign]
+            here.robot.goes_away_at_unload = True
             await here.until(away, "failing")
             await here.until(lambda: not here.robot.reachable, "a core that is away")
             here.robot.reachable = True

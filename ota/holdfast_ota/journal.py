@@ -50,7 +50,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Previous:
-    """The controller to go back to; `None` fields are not allowed, absence is the whole object."""
+    """The controller to go back to."""
 
     name: str
     version: str

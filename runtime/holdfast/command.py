@@ -45,7 +45,7 @@ def fail(error: HoldfastError, *, as_json: bool) -> NoReturn:
         click.echo(json.dumps({**report, "ok": False, "error": str(error)}))
     elif isinstance(error, RejectedError):
         errors.print(f"[red]rejected[/red] at {error.stage}: ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(str(error).removeprefix(f"{error.stage}: "), markup=False, soft_wrap=True)
     else:
         errors.print("[red]error:[/red] ", end="")
         errors.print(str(error), markup=False, soft_wrap=True)

@@ -71,6 +71,12 @@ class HostSession:
         return self._hub
 
     @property
+    def broker_url(self) -> str:
+        """Address of the robot's own broker."""
+        assert self._broker is not None, "start() first"  # noqa: S101
+        return self._broker.url
+
+    @property
     def run_directory(self) -> Path:
         """Where the sockets are."""
         return self._directory / "run"
@@ -149,7 +155,9 @@ class HostSession:
             return bool(attached) and bool(status.get("loop", {}).get("cycles"))
 
         await self.children["worker"].until(ready, timeout_s)
+        ready_s = time.monotonic() - self._started
         await self._gather_streams()
+        return ready_s
 
     async def _gather_streams(self) -> None:
         client = Client()

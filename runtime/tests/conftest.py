@@ -1,13 +1,22 @@
 """Real parts for the tests: brokers, and robots of processes, started and stopped here."""
 
+import asyncio
 import os
+import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from holdfast.host_session import HostSession
+
 REPOSITORY = Path(__file__).parents[2]
+ARM = REPOSITORY / "examples" / "robots" / "arm.toml"
+READY_S = 120.0
+
+Scenario = Callable[[HostSession], Awaitable[None]]
 
 
 @pytest.fixture
@@ -20,3 +29,35 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def robot_directory() -> Iterator[Path]:
+    """A directory with a short name, for sockets, that outlives sessions within one test."""
+    place = Path(tempfile.mkdtemp(prefix="hf-"))
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def on_robot(robot_directory: Path, tmp_path: Path) -> Callable[[Scenario], None]:
+    """Run a scenario on a robot of real processes; called again, the robot has the same disk."""
+
+    def run(scenario: Scenario) -> None:
+        async def whole() -> None:
+            session = HostSession(ARM, tmp_path / "logs", robot_directory)
+            try:
+                await session.start(lambda _: None)
+                await session.wait_ready(READY_S)
+                await scenario(session)
+            except BaseException:
+                for log in sorted((tmp_path / "logs").glob("*.log")):
+                    if log.stem not in {"hub", "broker"}:
+                        print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+                raise
+            finally:
+                await session.close()
+
+        asyncio.run(whole())
+
+    return run

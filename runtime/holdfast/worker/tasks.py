@@ -199,8 +199,8 @@ class Tasks:
         await self._bus.jetstream.publish(
             f"holdfast.{self._config.robot.id}.result",
             result.payload,
+            # No expected stream: that header would travel along, and the hub's stream has another name.
             headers={Header.MSG_ID.value: result.task},
-            stream="RESULTS",
         )
         await self._store(self._store.store.mark_result_published, result.task)
 

@@ -98,7 +98,7 @@ class Telemetry:
         # Given up or not, the number is spent: the broker may have taken the message although no answer came.
         self.sequence = sequence
         await self._bus.jetstream.publish(
-            f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=2.0, stream="TELEMETRY"
+            f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=2.0
         )
         if sequence % 10 == 0:
             stream = (await self._bus.jetstream.stream_info("TELEMETRY")).state

@@ -1,0 +1,538 @@
+"""The worker with its real neighbours: core, safety daemon, plant, brokers, SQLite. Nothing is replaced."""
+
+import asyncio
+import base64
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from holdfast.daemons import CoreClient
+from holdfast.errors import HoldfastError, RefusedError, RejectedError, UnreachableError
+from holdfast.host_session import HostSession
+from holdfast.seqpacket import ask
+
+REPOSITORY = Path(__file__).parents[2]
+SINE = (REPOSITORY / "examples" / "controllers" / "sine.wat").read_bytes()
+LATE_TRAP = (REPOSITORY / "hil_tests" / "controllers" / "late_trap.wat").read_bytes()
+PATIENCE_S = 90.0
+
+Status = dict[str, Any]
+Scenario = Callable[[HostSession], Awaitable[None]]
+OnRobot = Callable[[Scenario], None]
+
+
+def wat(body: str, imports: str = "") -> bytes:
+    return f'(module {imports} (func (export "process") (param $tick i64) {body}))'.encode()
+
+
+SET = '(import "command" "set" (func $set (param i32 f64) (result i32)))'
+STILL = wat("")
+BAD: dict[str, tuple[bytes, str]] = {
+    "broken": (b"(module (func", "compile"),
+    "not wasm": (b"\x00asm\xff\xff\xff\xff", "compile"),
+    "empty": (b" ", "link"),
+    "no process": (b"(module)", "link"),
+    "wrong process": (b'(module (func (export "process") (param i32)))', "link"),
+    "unknown import": (wat("", '(import "host" "exec" (func))'), "link"),
+    "outside limits": (wat("(drop (call $set (i32.const 0) (f64.const 9)))", SET), "verify"),
+    "not a number": (wat("(drop (call $set (i32.const 0) (f64.const nan)))", SET), "verify"),
+    "trap": (wat("unreachable"), "verify"),
+    "endless": (wat("(loop $l (br $l))"), "verify"),
+    "memory": (b'(module (memory 272) (func (export "process") (param i64)))', "instantiate"),
+}
+
+
+async def eventually(what: str, condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Poll until the condition gives something true."""
+    deadline = time.monotonic() + PATIENCE_S
+    last: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            found = await condition()
+        except HoldfastError as error:
+            last, found = error, None
+        if found:
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"waited in vain: {what} ({last})")
+
+
+async def status_where(robot: HostSession, what: str, condition: Callable[[Status], Any]) -> Status:
+    async def look() -> Status | None:
+        status = await robot.target.status()
+        return status if condition(status) else None
+
+    found: Status = await eventually(what, look)
+    return found
+
+
+def controller(status: Status) -> dict[str, Any]:
+    return (status.get("control") or {}).get("controller") or {}
+
+
+async def arm(robot: HostSession) -> None:
+    await status_where(robot, "nothing against arming", lambda s: s["control"].get("arm_blockers") == [])
+    await robot.target.arm()
+    await status_where(robot, "a running controller", lambda s: controller(s).get("state") == "running")
+
+
+async def restart(robot: HostSession, part: str) -> None:
+    robot.children[part].kill()
+    await robot.children[part].stop()
+    await robot.start_part(part)
+
+
+async def hub(robot: HostSession) -> Client:
+    async def quiet(_: Exception) -> None:
+        pass
+
+    return await nats.connect(robot.hub.url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=1)
+
+
+def worker_database(robot: HostSession) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{robot.state_directory / 'worker.db'}?mode=ro", uri=True)
+
+
+def steps(robot: HostSession) -> list[str]:
+    with worker_database(robot) as db:
+        return [row[0] for row in db.execute("select step from deployments order by id")]
+
+
+# --- what a fleet sees -------------------------------------------------------------------------------------------
+
+
+def test_a_robot_tells_the_fleet_what_it_does(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        client = await hub(robot)
+        states = await client.subscribe("holdfast.arm-01.state")
+        beats = await client.subscribe("holdfast.arm-01.heartbeat")
+        hellos = await client.subscribe("holdfast.fleet.register")
+        state = json.loads((await states.next_msg(timeout=PATIENCE_S)).data)
+        assert state["mode"] == "disarmed"
+        assert set(state["sent"]) >= {"shoulder_pan", "gripper"}
+        assert isinstance(state["state"]["shoulder_pan.position"], float)
+        beat = json.loads((await beats.next_msg(timeout=PATIENCE_S)).data)
+        assert beat["robot"] == "arm-01"
+        await restart(robot, "worker")
+        hello = json.loads((await hellos.next_msg(timeout=PATIENCE_S)).data)
+        assert hello["channels"]["commands"][0] == "shoulder_pan"
+        await client.close()
+
+    on_robot(scenario)
+
+
+def test_telemetry_rises_over_a_restart_and_arrives_in_order(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        client = await hub(robot)
+
+        async def recorded(least: int) -> list[int] | None:
+            info = await client.jetstream().stream_info("FLEET_TELEMETRY")
+            if info.state.messages < least:
+                return None
+            stored = [
+                await client.jetstream().get_msg("FLEET_TELEMETRY", number)
+                for number in range(1, info.state.messages + 1)
+            ]
+            return [json.loads(message.data or b"")["seq"] for message in stored]
+
+        await eventually("telemetry at the hub", lambda: recorded(2))
+        await restart(robot, "worker")
+        sequence = await eventually("telemetry after the restart", lambda: recorded(5))
+        assert sequence == list(range(1, len(sequence) + 1))
+        await client.close()
+
+    on_robot(scenario)
+
+
+# --- deploy ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rejected_controller_leaves_the_running_one_alone(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        before = controller(await robot.target.status())
+        for name, (source, stage) in BAD.items():
+            with pytest.raises(RejectedError) as rejected:
+                await robot.target.deploy("bad", "1", source)
+            assert rejected.value.stage == stage, (name, rejected.value.report)
+            assert len(str(rejected.value)) > 10, name
+        after = controller(await robot.target.status())
+        assert after["state"] == "running"
+        assert after["generation"] == before["generation"]
+        assert after["tick"] > before["tick"]
+        assert steps(robot).count("rejected") == len(BAD)
+        leftovers = [file.name for file in (robot.state_directory / "controllers").iterdir()]
+        assert leftovers == [f"{before['sha256']}.cwasm"]
+
+    on_robot(scenario)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_worker_killed_while_it_deploys(on_robot: OnRobot, seed: int) -> None:
+    """Whenever it dies, core and store agree afterwards and the next deployment works."""
+    moment = random.Random(seed)  # noqa: S311
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        for number in range(6):
+            source = wat(f"(drop (i32.const {number}))")
+            deploying = asyncio.create_task(robot.target.deploy("next", str(number), source))
+            await asyncio.sleep(moment.uniform(0.0, 0.12))
+            await restart(robot, "worker")
+            deploying.cancel()
+            await asyncio.gather(deploying, return_exceptions=True)
+            status = await status_where(
+                robot, "the worker again", lambda s: (s["worker"].get("heartbeat") or {}).get("attached")
+            )
+            loaded = controller(status)["sha256"]
+
+            async def agreed(expected: str = loaded) -> bool:
+                with worker_database(robot) as db:
+                    return db.execute("select sha256 from controllers where state = 'active'").fetchall() == [
+                        (expected,)
+                    ]
+
+            await eventually("core and store to agree", agreed)
+        await robot.target.deploy("last", "1", STILL)
+        with worker_database(robot) as db:
+            assert db.execute("pragma quick_check").fetchone() == ("ok",)
+        assert not list((robot.state_directory / "controllers").glob("staging-*"))
+        assert not (await robot.target.status())["safety"]["latched"]
+
+    on_robot(scenario)
+
+
+def test_unload_is_remembered(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await robot.target.unload()
+        await status_where(robot, "no controller", lambda s: s["control"]["controller"] is None)
+        await restart(robot, "control")
+        await status_where(
+            robot, "the worker to see the new core", lambda s: s["control"].get("cycle", 0) > 2000
+        )
+        assert (await robot.target.status())["control"]["controller"] is None
+
+    on_robot(scenario)
+
+
+def test_what_somebody_else_unloads_is_not_brought_back(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        async with await CoreClient.connect(robot.run_directory) as core:
+            await core.unload()
+
+        async def noticed() -> bool:
+            return steps(robot)[-1] == "unloaded"
+
+        await eventually("the worker to notice", noticed)
+
+    on_robot(scenario)
+
+
+# --- restore -----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        await restart(robot, "control")
+        restored = await status_where(robot, "the controller back", lambda s: controller(s).get("name") == "sine")
+        assert restored["control"]["mode"] != "armed"
+        assert controller(restored)["state"] == "loaded"
+        latched = await status_where(robot, "the lost core latched", lambda s: s["safety"].get("latched"))
+        assert latched["safety"]["cause"] == "core_lost"
+        await robot.target.reset()
+        await arm(robot)
+
+    on_robot(scenario)
+
+
+def test_a_controller_that_failed_is_never_brought_back(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_OTA__HEALTH_WINDOW_S", "0.5")
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+
+        async def proved() -> bool:
+            return "good" in steps(robot)
+
+        await eventually("the controller to prove itself", proved)
+        await robot.target.deploy("late_trap", "1", LATE_TRAP)
+        await status_where(robot, "the trap", lambda s: controller(s).get("state") == "faulted")
+
+        async def journalled() -> bool:
+            return "faulted" in steps(robot)
+
+        await eventually("the fault to be journalled", journalled)
+        await restart(robot, "control")
+        restored = await status_where(robot, "a controller back", controller)
+        assert controller(restored)["name"] == "sine"
+
+    on_robot(scenario)
+
+
+def test_the_latch_survives_the_death_of_everything(on_robot: OnRobot) -> None:
+    async def stop_and_die(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        assert await robot.target.estop("test") == 1
+        for child in robot.children.values():
+            child.kill()
+
+    async def come_back(robot: HostSession) -> None:
+        status = await status_where(robot, "the controller back", lambda s: controller(s).get("name") == "sine")
+        assert status["safety"]["latched"]
+        assert status["safety"]["cause"] == "operator"
+        assert status["safety"]["latch_sequence"] == 1
+        with pytest.raises(RefusedError, match="e-stop is latched"):
+            await robot.target.arm()
+        await robot.target.reset()
+        await status_where(robot, "the reset", lambda s: s["control"].get("mode") == "disarmed")
+        await arm(robot)
+
+    on_robot(stop_and_die)
+    on_robot(come_back)
+
+
+# --- heartbeat ---------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_ends_in_good_order_is_no_emergency_and_one_that_dies_is(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_TIMEOUT_MS", "2000")
+
+    async def scenario(robot: HostSession) -> None:
+        async def safety() -> dict[str, Any]:
+            return await ask(robot.run_directory / "safety.sock", {"op": "status"})
+
+        await robot.children["worker"].stop()
+        begin = time.monotonic()
+        while time.monotonic() - begin < 4.0:  # twice the time limit
+            assert not (await safety())["latched"]
+            await asyncio.sleep(0.1)
+        await robot.start_part("worker")
+        await status_where(robot, "the worker", lambda s: (s["worker"].get("heartbeat") or {}).get("attached"))
+        robot.children["worker"].kill()
+
+        async def latched() -> bool:
+            status = await safety()
+            return bool(status["latched"]) and status["cause"] == "worker_lost"
+
+        await eventually("the stop", latched)
+
+    on_robot(scenario)
+
+
+# --- broker and disk ---------------------------------------------------------------------------------------------
+
+
+def test_a_worker_needs_no_broker_to_start_and_finds_it_later(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await robot.children["broker"].stop()
+        await restart(robot, "worker")
+        await status_where(robot, "the heartbeat", lambda s: s["safety"]["worker"]["attached"])
+        await arm(robot)
+        await robot.start_part("broker")
+        await robot.wait_ready(PATIENCE_S)
+        await robot.target.deploy("sine", "2", SINE)
+
+    on_robot(scenario)
+
+
+def test_a_damaged_database_is_told_and_the_robot_goes_on(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        robot.children["worker"].kill()
+        await robot.children["worker"].stop()
+        database = robot.state_directory / "worker.db"
+        for suffix in ("-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        database.write_bytes(b"damaged" * 1000)
+        await robot.start_part("worker")
+        status = await status_where(
+            robot, "the worker's complaint", lambda s: (s["worker"] or {}).get("damaged_store")
+        )
+        assert Path(status["worker"]["damaged_store"]).read_bytes() == b"damaged" * 1000
+        assert controller(status)["name"] == "sine"
+        await arm(robot)
+        await robot.target.deploy("sine", "2", SINE)
+
+    on_robot(scenario)
+
+
+# --- hostile senders ---------------------------------------------------------------------------------------------
+
+HOSTILE: list[bytes] = [
+    b"",
+    b"\xff\xfe",
+    b"[]",
+    b"null",
+    b"[" * 20_000,
+    b'{"name":"a","source_b64":"!!!"}',
+    b'{"name":"a","source_b64":"AA==","run":"rm"}',
+    b'{"name":"../../etc/passwd","source_b64":"AA=="}',
+    b'{"name":"a\\u0000b","source_b64":"AA=="}',
+    b'{"name":7,"source_b64":"AA=="}',
+    b'{"name":"a","version":"' + b"v" * 100 + b'","source_b64":"AA=="}',
+    b'{"name":"a","source_b64":"' + b"A" * 7_000_000 + b'"}',
+    b'{"name":"a","source_b64":"' + base64.b64encode(b";" * 4_300_000) + b'"}',
+]
+
+
+def test_hostile_requests_are_refused_and_change_nothing(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        client = await hub(robot)
+        for data in HOSTILE:
+            answer = await client.request("holdfast.arm-01.deploy", data, timeout=PATIENCE_S)
+            reply = json.loads(answer.data)
+            assert reply["ok"] is False
+            assert "Traceback" not in reply["error"]
+        for verb in ("arm", "reset", "disarm"):
+            with pytest.raises(nats.errors.NoRespondersError):
+                await client.request(f"holdfast.arm-01.{verb}", b"{}", timeout=PATIENCE_S)
+        status = await robot.target.status()
+        assert controller(status)["name"] == "sine"
+        assert status["worker"]["part_restarts"] == 0
+        stop = json.loads(
+            (await client.request("holdfast.arm-01.estop", b"\xffgarbage", timeout=PATIENCE_S)).data
+        )
+        assert stop == {"ok": True, "latch_sequence": 1}
+        await client.close()
+
+    on_robot(scenario)
+
+
+# --- tasks -------------------------------------------------------------------------------------------------------
+
+
+async def fleet_results(client: Client, least: int) -> list[dict[str, Any]] | None:
+    info = await client.jetstream().stream_info("FLEET_RESULTS")
+    if info.state.messages < least:
+        return None
+    found = []
+    for number in range(1, info.state.messages + 1):
+        message = await client.jetstream().get_msg("FLEET_RESULTS", number)
+        found.append(json.loads(message.data or b""))
+    return found
+
+
+async def send_task(client: Client, task: bytes | dict[str, Any]) -> None:
+    data = task if isinstance(task, bytes) else json.dumps(task).encode()
+    await client.jetstream(domain="arm-01").publish("holdfast.arm-01.task", data)
+
+
+def test_each_task_has_one_result_whatever_its_sender_does(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        client = await hub(robot)
+        deploy = {"name": "sine", "source_b64": base64.b64encode(SINE).decode()}
+        bad = {"name": "bad", "source_b64": base64.b64encode(b"(module)").decode()}
+        for task in (b"not json", b"{}", b'{"id":"x/../y","kind":"deploy"}', b'{"id":"k","kind":"format_disk"}'):
+            await send_task(client, task)
+        await send_task(client, {"id": "t2", "kind": "status_report"})
+        await send_task(client, {"id": "t1", "kind": "deploy", "args": deploy})
+        for _ in range(3):
+            await send_task(client, {"id": "t1", "kind": "deploy", "args": deploy})
+        await send_task(client, {"id": "t3", "kind": "deploy", "args": bad})
+        await restart(robot, "worker")
+        await send_task(client, {"id": "t1", "kind": "deploy", "args": deploy})
+        await send_task(client, {"id": "t4", "kind": "status_report"})
+
+        async def all_there() -> list[dict[str, Any]] | None:
+            results = await fleet_results(client, 4)
+            return results if results and {result["id"] for result in results} >= {"t1", "t2", "t3", "t4"} else None
+
+        results = await eventually("four results", all_there)
+        assert sorted(result["id"] for result in results) == ["t1", "t2", "t3", "t4"]
+        by_id = {result["id"]: result for result in results}
+        assert by_id["t1"]["ok"] is True
+        assert by_id["t3"]["ok"] is False
+        assert "process" in by_id["t3"]["error"]
+        assert by_id["t2"]["result"]["control"]["robot_id"] == "arm-01"
+        status = await status_where(
+            robot, "the counters", lambda s: (s["worker"].get("counters") or {}).get("tasks_duplicate", 0) >= 4
+        )
+        assert status["worker"]["counters"]["tasks_refused"] == 4
+        assert controller(status)["name"] == "sine"
+        await client.close()
+
+    on_robot(scenario)
+
+
+def test_a_worker_killed_again_and_again_gives_each_result_once(on_robot: OnRobot) -> None:
+    moment = random.Random(3)  # noqa: S311
+    count = 12
+
+    async def scenario(robot: HostSession) -> None:
+        client = await hub(robot)
+        for number in range(count):
+            await send_task(client, {"id": f"t{number}", "kind": "status_report"})
+        for _ in range(4):
+            await asyncio.sleep(moment.uniform(0.2, 1.5))
+            await restart(robot, "worker")
+        results = await eventually("all results", lambda: fleet_results(client, count))
+        assert sorted(result["id"] for result in results) == sorted(f"t{number}" for number in range(count))
+        with worker_database(robot) as db:
+            assert db.execute("select count(*) from tasks where state = 'done'").fetchone() == (count,)
+        await client.close()
+
+    on_robot(scenario)
+
+
+def test_a_task_for_the_fleet_waits_while_the_link_is_down(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        await robot.children["hub"].stop()
+        local = await nats.connect(robot.broker_url)
+        for task in (
+            {"id": "far", "kind": "status_report", "requires": ["fleet"]},
+            {"id": "near", "kind": "status_report"},
+        ):
+            await local.jetstream().publish("holdfast.arm-01.task", json.dumps(task).encode())
+
+        async def near_is_done() -> bool:
+            with worker_database(robot) as db:
+                states = dict(db.execute("select id, state from tasks").fetchall())
+            return states == {"far": "queued", "near": "done"}
+
+        await eventually("the task that needs no fleet", near_is_done)
+        assert controller(await robot.target.status())["state"] == "running"
+        await robot.start_part("hub")
+        await robot.wait_ready(PATIENCE_S)
+        client = await hub(robot)
+        results = await eventually("both results at the hub", lambda: fleet_results(client, 2))
+        assert [result["id"] for result in results] == ["near", "far"]
+        await client.close()
+        await local.close()
+
+    on_robot(scenario)
+
+
+def test_a_target_without_a_robot_says_so(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        await robot.children["worker"].stop()
+        with pytest.raises(UnreachableError, match="no worker of robot arm-01 answers"):
+            await robot.target.deploy("sine", "1", SINE)
+        status = await robot.target.status()
+        assert status["control"]["mode"] == "disarmed"
+        assert "no worker" in status["worker"]["error"]
+
+    on_robot(scenario)

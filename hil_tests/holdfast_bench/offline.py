@@ -93,7 +93,7 @@ def run(target: Target) -> dict[str, Any]:
     telemetry = _telemetry(target)
     if telemetry != list(range(telemetry[0], telemetry[0] + len(telemetry))):
         raise BenchError(f"telemetry arrived out of order or with gaps: {telemetry}")
-    robot.holdfast("robot", "disarm")
+    robot.disarm()
     return {
         "cycles": during["cycle"] - before["cycle"],
         "missed": sum(during["counters"][n] - before["counters"][n] for n in ("overruns", "skipped_cycles")),

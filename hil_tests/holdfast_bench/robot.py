@@ -115,6 +115,11 @@ class Robot:
         except BenchError as error:
             raise BenchError(f"{error}; it says: {blockers}") from None
 
+    def disarm(self) -> None:
+        """Disarm and wait for the standstill."""
+        self.holdfast("robot", "disarm")
+        wait_until("the robot is disarmed", lambda: self.control()["mode"] == "disarmed")
+
     def wait_moving(self) -> None:
         """Wait until the spindle of the example robot turns."""
         wait_until("the spindle turns", lambda: abs(self.drives()["spindle"]["velocity"]) > 5.0)

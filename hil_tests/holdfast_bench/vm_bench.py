@@ -11,7 +11,7 @@ from typing import Any, Self
 from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
 from holdfast_bench.facade import Faults, Power
-from holdfast_bench.fleet import stream_messages
+from holdfast_bench.fleet import delete_bucket, request, stream_messages
 from holdfast_bench.robot import Robot
 from holdfast_bench.vm_session import VmSession
 
@@ -66,6 +66,14 @@ class VmBench:
     def operator_estop(self, reason: str) -> None:
         """Stop the robot from the workstation, through the hub."""
         self._runner.run(FleetTarget(self.session.hub.url, self.robot_id).estop(reason))
+
+    def request(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask the robot's worker something through the hub."""
+        return self._runner.run(request(self.session.hub.url, f"holdfast.{self.robot_id}.{verb}", body))
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Remove an object store from the hub."""
+        self._runner.run(delete_bucket(self.session.hub.url, bucket))
 
     def fleet_messages(self, stream: str) -> list[dict[str, Any]]:
         """Return what the hub's stream holds from this robot."""

@@ -1,0 +1,145 @@
+"""Signed updates on the booted image: taken, proved, rolled back, and refused when they are not what they should be."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast_bench.robot import wait_until
+from holdfast_bench.vm_bench import VmBench
+
+CONTROLLERS = Path(__file__).parent / "controllers"
+TRUST = "/etc/holdfast/ota/root.json"
+RUNNING = "moving.wat"
+TRAPS = "late_trap.wat"
+
+
+def _ota(*arguments: str) -> dict[str, Any]:
+    """Use the publisher's command line as a person would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "holdfast.cli", "ota", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"holdfast ota {' '.join(arguments)}: {done.stdout} {done.stderr}"
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+class Fleet:
+    """A publisher and the robot that follows it."""
+
+    def __init__(self, bench: VmBench, folder: Path) -> None:
+        self.bench = bench
+        self.folder = folder
+
+    def new_repository(self, name: str, *, trusted: bool, options: tuple[str, ...] = ()) -> Path:
+        """Make a repository with keys of its own and empty what robots read; `trusted`: the robot knows its root."""
+        directory = self.folder / name
+        _ota("init", str(directory), *options)
+        self.bench.delete_bucket("holdfast-ota")
+        if trusted:
+            root = base64.b64encode((directory / "repository/metadata/1.root.json").read_bytes()).decode()
+            self.bench.robot.shell.run(
+                f"install -d {Path(TRUST).parent} && echo {root} | base64 -d > {TRUST}"
+                " && systemctl stop holdfast-worker && rm -rf /var/lib/holdfast/ota/metadata"
+                " && systemctl start holdfast-worker"
+            )
+            self.bench.wait_ready()
+        return directory
+
+    def publish(self, directory: Path, controller: str, version: str) -> None:
+        """Sign a controller and mirror it to the hub."""
+        _ota(
+            *("publish", "controller", str(CONTROLLERS / controller), "--dir", str(directory)),
+            *("--name", "motion", "--version", version, "--mirror", self.bench.session.hub.url),
+        )
+
+    def check(self) -> dict[str, Any]:
+        """Have the robot look for an update now."""
+        return self.bench.request("ota.check", {})
+
+    def until(self, **wanted: str) -> dict[str, Any]:
+        """Have the robot look until its answer has these values."""
+        seen: dict[str, Any] = {}
+
+        def reached() -> bool:
+            seen.clear()
+            seen.update(self.check())
+            return all(seen.get(key) == value for key, value in wanted.items())
+
+        try:
+            wait_until(f"the robot answers {wanted}", reached)
+        except Exception as error:
+            raise AssertionError(f"{error}; its last answer: {seen}") from None
+        return seen
+
+    def active(self) -> dict[str, Any]:
+        """Return the core's controller."""
+        controller: dict[str, Any] = self.bench.robot.control()["controller"]
+        return controller
+
+
+@pytest.fixture(scope="module")
+def fleet(bench: VmBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    made = Fleet(bench, tmp_path_factory.mktemp("ota"))
+    yield made
+    bench.robot.holdfast("robot", "disarm")
+
+
+def _commit_version_one(fleet: Fleet, directory: Path) -> None:
+    fleet.publish(directory, RUNNING, "1")
+    fleet.until(state="watching")
+    fleet.bench.robot.arm()
+    fleet.until(state="committed")
+    fleet.bench.robot.disarm()
+
+
+def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) -> None:
+    directory = fleet.new_repository("fleet", trusted=True)
+    _commit_version_one(fleet, directory)
+    good = fleet.active()
+    assert good["name"] == "motion"
+
+    fleet.publish(directory, TRAPS, "2")
+    fleet.until(state="watching")
+    assert fleet.active()["sha256"] != good["sha256"]
+    fleet.bench.robot.arm()
+    wait_until("the version before it is loaded again", lambda: fleet.active()["sha256"] == good["sha256"])
+    fleet.until(reason="bad-version")
+    assert fleet.bench.robot.control()["mode"] == "disarmed"
+    fleet.bench.robot.prove_standstill()
+
+
+def test_an_older_target_is_refused(fleet: Fleet) -> None:
+    directory = fleet.new_repository("older", trusted=True)
+    before = fleet.active()
+    fleet.publish(directory, RUNNING, "0.9")
+    answer = fleet.until(reason="older")
+    assert "0.9" in answer["sentence"]
+    assert fleet.active()["generation"] == before["generation"]
+
+
+def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
+    before = fleet.active()
+    attacker = fleet.new_repository("attacker", trusted=False)
+    fleet.publish(attacker, RUNNING, "9")
+    fleet.until(reason="unsigned")
+    assert fleet.active()["generation"] == before["generation"]
+
+
+def test_an_expired_target_is_refused(fleet: Fleet) -> None:
+    directory = fleet.new_repository("expired", trusted=True, options=("--timestamp-days", "0.0001"))
+    before = fleet.active()
+    fleet.publish(directory, RUNNING, "9")
+    answer = fleet.until(reason="expired")
+    assert "holdfast ota refresh" in answer["sentence"]
+    assert fleet.active()["generation"] == before["generation"]

@@ -290,11 +290,10 @@ class _Loader:
         self._check_drives()
         if self._resolved:
             self._check_position_states()
-        if self._problems:
+        if self._problems or not (robot and control and safety and worker and ota and telemetry):
             raise ConfigError(
                 "\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0]))
             )
-        assert robot and control and safety and worker and ota and telemetry  # noqa: S101 - no problem: all sound
         return RobotConfig(
             robot,
             control,

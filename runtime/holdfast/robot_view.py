@@ -143,8 +143,8 @@ def _counters(status: dict[str, Any]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"
+    return "-" if value is None else f"{value:+.3f}"
 
 
 def _microseconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}"
+    return "-" if value is None else f"{value:.0f}"

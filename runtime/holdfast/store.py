@@ -220,7 +220,8 @@ class Store:
         """Return the last entry of each deployment that ended with none of `final_steps`."""
         with _explained(self.path):
             rows = self._db.query(
-                "select * from deployments where id in (select max(id) from deployments group by deployment) order by id"
+                "select * from deployments where id in (select max(id) from deployments group by deployment) "
+                "order by id"
             )
             return [row for row in rows if row["step"] not in final_steps]
 

@@ -240,15 +240,26 @@ def test_a_file_that_may_not_grow_loses_nothing_acknowledged(tmp_path: Path) -> 
     store.close()
 
 
+def fill(store: Store) -> int:
+    """Add tasks until the disk is full; returns how many were acknowledged."""
+    acknowledged = 0
+
+    def add_for_ever() -> None:
+        nonlocal acknowledged
+        while True:
+            store.add_task(f"t{acknowledged}", "deploy", {"x": "y" * 2000}, requires_fleet=False)
+            acknowledged += 1
+
+    with pytest.raises(StoreFullError, match="no space is left"):
+        add_for_ever()
+    return acknowledged
+
+
 def test_a_full_file_system_is_told_and_work_goes_on_when_there_is_space(full_disk: Path) -> None:
     store = Store.open(full_disk / "worker.db")
     ballast = full_disk / "ballast"
     ballast.write_bytes(b"x" * 2_000_000)
-    done = 0
-    with pytest.raises(StoreFullError, match="no space is left"):
-        for number in range(100_000):
-            store.add_task(f"t{number}", "deploy", {"x": "y" * 2000}, requires_fleet=False)
-            done += 1
+    done = fill(store)
     assert store.task_counts()["queued"] == done
     ballast.unlink()
     assert store.add_task("after", "deploy", {}, requires_fleet=False)

@@ -103,7 +103,8 @@ class CoreWatch:
             if await self._store(self._store.store.fact, _FAULT_NOTED) != key:
                 await self._deployer.note_fault(controller)
                 await self._store(self._store.store.remember, _FAULT_NOTED, key)
-        elif controller["state"] == "running" and controller["tick"] >= self._good_after_ticks:
-            if self._good_noted != load:
-                await self._deployer.note_good(controller["sha256"])
-                self._good_noted = load
+            return
+        proved = controller["state"] == "running" and controller["tick"] >= self._good_after_ticks
+        if proved and self._good_noted != load:
+            await self._deployer.note_good(controller["sha256"])
+            self._good_noted = load

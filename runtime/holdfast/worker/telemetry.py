@@ -97,9 +97,7 @@ class Telemetry:
         body = {"seq": sequence, **self.summary(), **self._loop()}
         # Given up or not, the number is spent: the broker may have taken the message although no answer came.
         self.sequence = sequence
-        await self._bus.jetstream.publish(
-            f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=2.0
-        )
+        await self._bus.jetstream.publish(f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=2.0)
         if sequence % 10 == 0:
             stream = (await self._bus.jetstream.stream_info("TELEMETRY")).state
             self.discarded = max(0, int(stream.first_seq or 1) - 1)

@@ -11,13 +11,15 @@ ARGS ?=
 TIER ?= full
 export TIER
 
-.PHONY: help up test quick lint format image bench clean
+.PHONY: help deps up test quick lint format image bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(STAMPS)/venv ## boot a robot and watch it; ARGS=--once checks it and powers off, ARGS=--host needs no VM
 	@.venv/bin/holdfast up $(ARGS)
+
+deps: $(STAMPS)/venv ## prepare this machine: Debian packages, .venv, the C++ side built into it
 
 test: $(STAMPS)/venv ## lint, C++, Python, image and the suite on the booted image; TIER=quick stops before clang-tidy
 	@.venv/bin/python scripts/stages.py --tier $(TIER)

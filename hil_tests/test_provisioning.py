@@ -93,10 +93,15 @@ class Workstation:
         return Run(done.returncode, done.stdout + done.stderr)
 
 
+def init_repository(folder: Path) -> None:
+    """Make a fleet's TUF repository."""
+    subprocess.run([f"{BIN}/holdfast", "ota", "init", str(folder)], check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
     folder = tmp_path_factory.mktemp("provisioning")
-    subprocess.run([f"{BIN}/holdfast", "ota", "init", str(folder / "ota")], check=True, capture_output=True)
+    init_repository(folder / "ota")
     hub = Hub(folder / "hub")
     environment = "".join(f"{name}={value}\n" for name, value in RELAXED.items())
     with (

@@ -251,7 +251,7 @@ TEST_F(UnixLink, MalformedDatagramIsAnError) {
     std::strcpy(address.sun_path, (run_.path() / "plant.sock").c_str());
     for (const std::size_t bytes :
          {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{17}, std::size_t{4096}}) {
-        const std::vector<char> noise(bytes, '\x01');
+        const std::vector<char> noise(bytes, '\0');
         ASSERT_EQ(::sendto(stranger.get(), noise.data(), bytes, 0, reinterpret_cast<sockaddr*>(&address),
                            sizeof address),
                   static_cast<ssize_t>(bytes));

@@ -30,6 +30,7 @@ FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
 _POLL_S = 0.5
+MACHINE = "q35,sata=off,smbus=off"
 _LINKS = (MANAGEMENT, OUTSIDE)
 
 
@@ -210,7 +211,7 @@ class Vm:
         credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
         tcg = ["-accel", "tcg,thread=multi", "-cpu", "max"]
         return [
-            *("-name", self.folder.name, "-machine", "q35", "-smp", str(self._processors)),
+            *("-name", self.folder.name, "-machine", MACHINE, "-smp", str(self._processors)),
             *(["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else tcg),
             *("-m", str(self._memory_mib), "-nodefaults", "-display", "none"),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
-from holdfast_bench.qemu.machine import disk_arguments, make_overlay
+from holdfast_bench.qemu.machine import MACHINE, disk_arguments, make_overlay
 from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
 from holdfast_image.build import Image
 from holdfast_image.guest.debug_exit import EXIT_CODE, PORT
@@ -100,7 +100,7 @@ def _arguments(image: Image, credentials: Mapping[str, str], memory_mib: int) ->
     return [
         *(
             "-machine",
-            "q35",
+            MACHINE,
             "-cpu",
             "max",
             "-smp",
@@ -113,7 +113,8 @@ def _arguments(image: Image, credentials: Mapping[str, str], memory_mib: int) ->
         ),
         *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-no-reboot"),
         *("-kernel", f"{IMAGE}/image.vmlinuz", "-initrd", f"{IMAGE}/image.initrd"),
-        *("-append", image.command_line),
+        # Kernel messages show the guest's clock.
+        *("-append", f"{image.command_line} loglevel=7"),
         *disk_arguments(cache="unsafe"),
         *("-device", f"isa-debug-exit,iobase={PORT:#x},iosize=1"),
         *("-chardev", f"file,id=console,path={FOLDER}/console.log", "-serial", "chardev:console"),

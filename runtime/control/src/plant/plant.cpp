@@ -113,7 +113,8 @@ void Plant::step(std::uint64_t periods) {
     const std::uint64_t before = periods_;
     periods_ += periods;
     for (std::size_t i = 0; i < axes_.size(); ++i) {
-        // Real drives beat at their own times too; all at once would overflow the ten frames of a Unix socket.
+        // Real drives beat at their own times too. All at once they would overflow a Unix socket, which holds
+        // ten frames.
         const std::uint64_t begin = before + i;
         const std::uint64_t end = periods_ + i;
         const bool heartbeat_due = before == 0 || begin / kHeartbeatPeriods != end / kHeartbeatPeriods;

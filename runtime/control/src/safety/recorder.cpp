@@ -66,14 +66,14 @@ void Recorder::expect_reason(std::string reason) {
 
 bool Recorder::wait_until_durable(LatchWord latch, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    const auto settled = [&] { return (on_disk_ && durable_ == latch) || (error_ && failed_ == latch); };
+    const auto settled = [&] { return durable_ == latch || (error_ && failed_ == latch); };
     changed_.wait_for(lock, patience, settled);
-    return on_disk_ && durable_ == latch;
+    return durable_ == latch;
 }
 
 Recorder::Status Recorder::status() const {
     const std::lock_guard lock(mutex_);
-    return {record_, error_};
+    return {record_, durable_, error_};
 }
 
 void Recorder::wait_for_event(bool retry) const {
@@ -109,7 +109,6 @@ void Recorder::write(LatchWord latch) {
     {
         const std::lock_guard lock(mutex_);
         if (saved) {
-            on_disk_ = true;
             durable_ = latch;
             error_.reset();
         } else {
@@ -127,13 +126,13 @@ void Recorder::run(const std::stop_token& stopping) {
     for (;;) {
         wait_for_event(retry);
         const LatchWord latch = mailbox_.latch.load(std::memory_order_acquire);
-        const bool up_to_date = on_disk_ && durable_ == latch;
+        const bool up_to_date = durable_ == latch;
         if (!up_to_date && mailbox_.periods.load(std::memory_order_acquire) != 0) {
             take(latch);
             write(latch);
         }
         if (stopping.stop_requested()) return;
-        retry = !(on_disk_ && durable_ == latch);
+        retry = durable_ != latch;
     }
 }
 

@@ -22,7 +22,8 @@ class Recorder {
   public:
     struct Status {
         LatchRecord record;                // of the latch as last seen
-        std::optional<std::string> error;  // set: the record is not on the disk, and why; it keeps trying
+        std::optional<LatchWord> durable;  // what the file says; empty: not known to be intact
+        std::optional<std::string> error;  // set: the last attempt to write failed, and why; it keeps trying
     };
 
     // `loaded` is what the file held; `latch_event` becomes readable when the latch changes.
@@ -51,8 +52,7 @@ class Recorder {
     std::condition_variable changed_;
     LatchRecord record_;
     LatchWord taken_;  // that record_ speaks of
-    LatchWord durable_;
-    bool on_disk_{false};
+    std::optional<LatchWord> durable_;
     std::optional<std::string> error_;
     LatchWord failed_;  // what error_ speaks of
     std::string expected_reason_;

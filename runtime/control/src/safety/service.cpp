@@ -20,8 +20,8 @@ using std::chrono::milliseconds;
 
 // The loop decides within a millisecond; beyond this it stands still.
 constexpr milliseconds kLoopPatience{1000};
-// Nobody waits for the worker's heartbeats meanwhile, and nothing may move: the disk gets its time.
-constexpr milliseconds kDurablePatience{5000};
+// The worker's heartbeats wait meanwhile, and nothing may move. Clients wait two seconds for an answer.
+constexpr milliseconds kDurablePatience{1500};
 // After a reset the worker's heartbeats count again, so the wait is short.
 constexpr milliseconds kResetPatience{100};
 constexpr std::size_t kMaxReasonBytes = 500;
@@ -254,7 +254,7 @@ Message Service::status() const {
         {"cause", shm::name_of(latch.cause())},
         {"reason", known ? recorded.record.reason : describe(latch.cause())},
         {"since", latched && known ? json(recorded.record.since) : json(nullptr)},
-        {"durable", !recorded.error.has_value()},
+        {"durable", recorded.durable == latch},
         {"record_error", recorded.error ? json(*recorded.error) : json(nullptr)},
         {"standing", shm::name_of(mailbox_.standing.load(std::memory_order_acquire))},
         {"arm_permitted", mailbox_.arm_permitted.load(std::memory_order_acquire)},

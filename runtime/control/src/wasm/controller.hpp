@@ -50,8 +50,8 @@ class Engine {
     virtual ~Engine() = default;
     // One epoch is one millisecond: the Tier-1 thread calls it each millisecond. Wait-free, any thread.
     virtual void increment_epoch() = 0;
-    // A thread that will call tick() calls this first, once, before it is real-time: what wasmtime keeps for each
-    // thread is then allocated here and not in the first tick.
+    // A thread that will call tick() calls this first, once, before it is real-time: what wasmtime keeps for
+    // each thread is then allocated here and not in the first tick.
     virtual void prepare_thread() = 0;
 };
 

@@ -40,8 +40,15 @@ def robot_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def on_robot(robot_directory: Path, tmp_path: Path) -> Callable[[Scenario], None]:
-    """Run a scenario on a robot of real processes; called again, the robot has the same disk."""
+def on_robot(
+    robot_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Scenario], None]:
+    """Run a scenario on a robot of real processes; called again, the robot has the same disk.
+
+    The machine may be busy with anything: only tests of the time limits themselves have short ones.
+    """
+    monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_TIMEOUT_MS", "60000")
+    monkeypatch.setenv("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", "5000")
 
     def run(scenario: Scenario) -> None:
         async def whole() -> None:

@@ -67,6 +67,7 @@ class Bus:
         self._handlers: dict[str, Handler] = {}
         self._changed = asyncio.Event()
         self._closing = False
+        self._complaint = ""
         self.client = Client()
         self.streams_ready = asyncio.Event()
         """Set while connected and the three streams exist."""
@@ -155,6 +156,7 @@ class Bus:
 
     async def _on_connect(self) -> None:
         self.connections += 1
+        self._complaint = ""
         _log.info("connected to the robot's broker")
         self._changed.set()
 
@@ -164,7 +166,10 @@ class Bus:
             _log.warning("lost the robot's broker; reconnecting")
 
     async def _on_error(self, error: Exception) -> None:
-        _log.info("%s: %s", type(error).__name__, error)
+        complaint = f"{type(error).__name__}: {error}"
+        if complaint != self._complaint:  # a broker that is away is one line, not one a second
+            self._complaint = complaint
+            _log.info("%s", complaint)
 
 
 async def _ensure(js: JetStreamContext, config: StreamConfig) -> None:

@@ -19,6 +19,7 @@ from holdfast.daemons import CoreClient
 from holdfast.errors import HoldfastError, RefusedError, RejectedError, UnreachableError
 from holdfast.host_session import HostSession
 from holdfast.seqpacket import ask
+from holdfast.target import FleetTarget
 
 REPOSITORY = Path(__file__).parents[2]
 SINE = (REPOSITORY / "examples" / "controllers" / "sine.wat").read_bytes()
@@ -534,6 +535,12 @@ def test_a_task_for_the_fleet_waits_while_the_link_is_down(on_robot: OnRobot) ->
         await robot.target.deploy("sine", "1", SINE)
         await arm(robot)
         await robot.children["hub"].stop()
+        on_the_robot = FleetTarget(robot.broker_url, robot.robot_id)
+
+        async def link_is_down() -> bool:
+            return (await on_the_robot.status())["worker"]["fleet_link"] is False
+
+        await eventually("the worker to see that the link is down", link_is_down)
         local = await nats.connect(robot.broker_url)
         for task in (
             {"id": "far", "kind": "status_report", "requires": ["fleet"]},

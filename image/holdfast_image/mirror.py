@@ -57,13 +57,8 @@ def host_mirror() -> Mirror:
     release = _os_release()
     if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
         return Mirror()
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return mirror_of(listed.stdout, release["VERSION_CODENAME"])
+    listed = _output("apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages")
+    return mirror_of(listed, release["VERSION_CODENAME"])
 
 
 def mirror_of(index_targets: str, codename: str) -> Mirror:
@@ -78,13 +73,16 @@ def mirror_of(index_targets: str, codename: str) -> Mirror:
 
 def apt_settings() -> list[str]:
     """Return this machine's apt settings about proxies, retries and dates, as lines of an apt.conf."""
+    dump = _output("apt-config", "dump", "--no-empty")
+    return [line for line in dump.splitlines() if line.startswith(_APT_SETTINGS)]
+
+
+def _output(*argv: str) -> str:
+    """Return what a program of apt prints; nothing where there is no apt."""
     try:
-        dump = subprocess.run(
-            ["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=False
-        )
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
-        return []
-    return [line for line in dump.stdout.splitlines() if line.startswith(_APT_SETTINGS)]
+        return ""
 
 
 def _os_release() -> dict[str, str]:

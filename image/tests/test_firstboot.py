@@ -1,0 +1,115 @@
+"""A robot's identity at boot."""
+
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from holdfast_image.errors import UsageError
+from holdfast_image.guest.broker import server_configuration
+from holdfast_image.guest.firstboot import environment, fleet_configuration, personalise, with_robot_id
+
+TOML = """\
+id = "not this one"
+
+[robot]   # who
+  id = "arm-01"  # its name
+model = "bench-arm"
+
+[[drive]]
+id = "nor this"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("etc/holdfast", "usr/share/holdfast", "run/holdfast"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "usr/share/holdfast/robot.toml").write_text(TOML)
+    return tmp_path
+
+
+def test_only_the_robots_id_changes() -> None:
+    assert with_robot_id(TOML, "arm-02") == TOML.replace('"arm-01"', '"arm-02"')
+
+
+@pytest.mark.parametrize("robot_id", ["", "a.b", "a*", "a>", "a b", "-a", 'a"', "a\nb", "x" * 64, "ä"])
+def test_id_that_is_no_subject_token_is_refused(robot_id: str) -> None:
+    with pytest.raises(UsageError, match="robot id"):
+        with_robot_id(TOML, robot_id)
+
+
+def test_file_without_an_id_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no line `id"):
+        with_robot_id('[robot]\nmodel = "x"\n', "arm-02")
+
+
+def test_first_boot_brings_the_example(root: Path) -> None:
+    assert personalise(root, None, None, None) == ["etc/holdfast/robot.toml"]
+    assert (root / "etc/holdfast/robot.toml").read_text() == TOML
+
+
+def test_own_robot_toml_stays(root: Path) -> None:
+    own = '[robot]\nid = "mine"\n'
+    (root / "etc/holdfast/robot.toml").write_text(own)
+    assert personalise(root, None, None, None) == []
+    assert (root / "etc/holdfast/robot.toml").read_text() == own
+
+
+def test_empty_robot_toml_of_a_power_cut_is_replaced(root: Path) -> None:
+    (root / "etc/holdfast/robot.toml").touch()
+    personalise(root, None, None, None)
+    assert (root / "etc/holdfast/robot.toml").read_text() == TOML
+
+
+def test_second_boot_changes_nothing(root: Path) -> None:
+    given = ("arm-02", "nats-leaf://u:p@10.0.3.2:7422", "HOLDFAST_CONTROL__REALTIME=prefer")
+    assert len(personalise(root, *given)) == 3
+    assert personalise(root, *given) == []
+    assert tomllib.loads((root / "etc/holdfast/robot.toml").read_text())["robot"]["id"] == "arm-02"
+
+
+def test_password_of_the_fleet_is_readable_by_root_only(root: Path) -> None:
+    personalise(root, None, "nats-leaf://u:p@10.0.3.2:7422", None)
+    assert stat.S_IMODE((root / "etc/holdfast/fleet.conf").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "url", ["10.0.3.2:7422", 'nats://a"b', "nats-leaf://a b", "file:///etc/passwd", "nats://x\n}"]
+)
+def test_fleet_url_cannot_carry_other_configuration(url: str) -> None:
+    with pytest.raises(UsageError, match="fleet URL"):
+        fleet_configuration(url)
+
+
+@pytest.mark.parametrize("line", ["LD_PRELOAD=/tmp/x", "HOLDFAST_X", "holdfast_x=1", " HOLDFAST_X=1"])
+def test_environment_takes_holdfast_keys_only(line: str) -> None:
+    with pytest.raises(UsageError, match=r"holdfast\.env, line 2"):
+        environment(f"HOLDFAST_A=1\n{line}\n")
+
+
+def test_malformed_value_leaves_the_robot_as_it_was(root: Path) -> None:
+    with pytest.raises(UsageError):
+        personalise(root, "arm-02", None, "PATH=/tmp")
+    assert not (root / "etc/holdfast/robot.toml").exists()
+
+
+def test_broker_takes_its_domain_from_the_robot() -> None:
+    text = server_configuration(TOML, None)
+    assert 'domain: "arm-01"' in text
+    assert 'listen: "127.0.0.1:4222"' in text
+    assert "leafnodes" not in text
+
+
+def test_broker_is_a_leaf_of_its_fleet() -> None:
+    fleet = fleet_configuration("nats-leaf://u:p@10.0.3.2:7422")
+    assert server_configuration(TOML, fleet).endswith(fleet)
+
+
+@pytest.mark.parametrize(
+    "toml", ["", "[robot]\n", '[robot]\nid = "a.b"\n', "[robot]\nid = 3\n", "not toml", 'robot = "x"']
+)
+def test_broker_refuses_a_robot_without_a_usable_id(toml: str) -> None:
+    with pytest.raises(UsageError, match=r"robot\.toml"):
+        server_configuration(toml, None)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from holdfast import config
 from holdfast.cli import main
 from holdfast.places import executable
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
-TABLES = {
+TABLES: dict[str, type[BaseModel]] = {
     "[robot]": config.Robot,
     "[control]": config.Control,
     "[safety]": config.Safety,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -31,7 +32,11 @@ TABLES: dict[str, type[BaseModel]] = {
 
 def _section(heading: str) -> str:
     """Return the text from the heading that holds `heading` to the next heading."""
-    begin = REFERENCE.index(f"`{heading}`", REFERENCE.index("### `[robot]`") - 10)
+    begin = next(
+        match.end()
+        for match in re.finditer(r"^### .*$", REFERENCE, re.MULTILINE)
+        if f"`{heading}`" in match.group()
+    )
     return REFERENCE[begin : REFERENCE.find("\n#", begin)]
 
 
@@ -44,7 +49,7 @@ def test_every_key_is_described(heading: str) -> None:
 
 def test_every_counter_and_stop_cause_is_described() -> None:
     layout = json.loads(subprocess.check_output([executable("holdfast-control"), "--print-layout"]))
-    names = [*layout["enums"]["Counter"].values(), *layout["enums"]["StopCause"].values()]
+    names = [*layout["enums"]["Counter"], *layout["enums"]["StopCause"]]
     missing = [name for name in names if name not in ("none", "count") and f"| `{name}` |" not in REFERENCE]
     assert not missing
 

@@ -43,6 +43,7 @@ DEFINITION = (
     "image/mkosi.conf",
     "image/mkosi.extra",
     "image/mkosi.images",
+    "image/mkosi.postinst.chroot",
     "image/mkosi.profiles",
     "image/mkosi.repart",
 )

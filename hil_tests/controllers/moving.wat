@@ -1,5 +1,5 @@
 ;; Moves every kind of channel of examples/robots/arm.toml: shoulder_pan (position) swings, spindle (velocity) turns
-;; at 10 rad/s, gripper (effort) closes with 1 N m.
+;; at 10 rad/s, gripper (effort) closes with 1 N.
 (module
   (import "command" "set" (func $set (param i32 f64) (result i32)))
   (import "math" "sin" (func $sin (param f64) (result f64)))

@@ -13,7 +13,11 @@ using shm::Counter;
 
 ControllerRunner::ControllerRunner(const RobotConfig& config, Exchange& exchange, shm::Histogram& durations,
                                    Clock clock)
-    : config_(config), exchange_(exchange), durations_(durations), clock_(clock) {}
+    : config_(config),
+      exchange_(exchange),
+      durations_(durations),
+      clock_(clock),
+      ladder_(config.control.overrun_limit, config.control.overrun_window) {}
 
 void ControllerRunner::tick(std::int64_t now_ns) {
     adopt_controller();
@@ -35,6 +39,7 @@ void ControllerRunner::adopt_controller() {
     setpoint_.sim_time_ns = sim_time_ns;
     setpoint_.state = next == nullptr ? ControllerState::kNone : ControllerState::kLoaded;
     setpoint_.generation = next == nullptr ? 0 : next->generation;
+    ladder_.clear();
     exchange_.in_use.store(next, std::memory_order_release);
 }
 
@@ -65,13 +70,18 @@ ControllerFault ControllerRunner::judge(wasm::TickResult result) {
         exchange_.counters.add(Counter::kControllerTraps);
         return ControllerFault::kTrap;
     }
-    if (result == wasm::TickResult::kDeadline) {
-        exchange_.counters.add(Counter::kControllerOverruns);
-        return ControllerFault::kOverrun;
-    }
+    if (too_late(result)) return ControllerFault::kOverrun;
     if (output_.not_finite_count > 0) return ControllerFault::kNotFinite;
     if (output_.estop_requested) return ControllerFault::kEstopRequest;
     return ControllerFault::kNone;
+}
+
+// Rule 7. What was interrupted has no output. What came back late by the clock may have been held up by the
+// machine: its output is whole, so it is counted, and N in M ticks are too many.
+bool ControllerRunner::too_late(wasm::TickResult result) {
+    if (result == wasm::TickResult::kOk) return false;
+    exchange_.counters.add(Counter::kControllerOverruns);
+    return result == wasm::TickResult::kDeadline || ladder_.overrun(setpoint_.tick);
 }
 
 void ControllerRunner::take_output(std::int64_t now_ns) {

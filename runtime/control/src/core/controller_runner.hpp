@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/exchange.hpp"
+#include "core/overrun_ladder.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
 #include "shm/layout.hpp"
@@ -27,6 +28,7 @@ class ControllerRunner {
     void advance_sim_time();
     void run(const StateSnapshot& snapshot, std::int64_t now_ns);
     [[nodiscard]] shm::ControllerFault judge(wasm::TickResult result);
+    [[nodiscard]] bool too_late(wasm::TickResult result);
     void take_output(std::int64_t now_ns);
     void count_output();
     void fault(shm::ControllerFault fault, std::int64_t now_ns);
@@ -36,6 +38,7 @@ class ControllerRunner {
     shm::Histogram& durations_;
     Clock clock_;
     LoadedController* active_{nullptr};
+    OverrunLadder ladder_;
     Setpoint setpoint_{};
     wasm::TickOutput output_{};
 };

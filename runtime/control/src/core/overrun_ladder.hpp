@@ -1,6 +1,7 @@
 // Rule 7: N overruns within M periods are too many.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -16,6 +17,8 @@ class OverrunLadder {
         const std::uint64_t oldest = last_[next_];
         return oldest != kNever && period - oldest < window_;
     }
+
+    void clear() { std::fill(last_.begin(), last_.end(), kNever); }
 
   private:
     static constexpr std::uint64_t kNever = UINT64_MAX;

@@ -40,7 +40,7 @@ class Run {
         const std::int64_t begin_ns = monotonic_ns();
         const wasm::TickResult result = controller_.tick(tick_, input, output_);
         if (result != wasm::TickResult::kOk) {
-            late_ = result == wasm::TickResult::kDeadline;
+            late_ = result == wasm::TickResult::kDeadline || result == wasm::TickResult::kLate;
             return tl::unexpected(rejection(controller_.trap_message()));
         }
         const double tick_us = static_cast<double>(monotonic_ns() - begin_ns) / 1e3;

@@ -189,12 +189,14 @@ class WasmtimeController final : public Controller {
     }
 
     TickResult failed(std::int64_t number, std::int64_t elapsed_ns, ErrorHandle error, TrapHandle trap) {
-        const bool late = !error && (!trap || is_interrupt(*trap));
+        TickResult result = TickResult::kTrap;
+        if (!error && !trap) result = TickResult::kLate;
+        if (trap && is_interrupt(*trap)) result = TickResult::kDeadline;
         failed_tick_ = number;
         failed_elapsed_ns_ = elapsed_ns;
         error_ = std::move(error);
         trap_ = std::move(trap);
-        return late ? TickResult::kDeadline : TickResult::kTrap;
+        return result;
     }
 
     std::shared_ptr<Engine> engine_;

@@ -41,7 +41,9 @@ struct TickOutput {
     std::uint32_t metric_count{}, metrics_dropped{};
 };
 
-enum class TickResult : std::uint8_t { kOk, kTrap, kDeadline };
+// kDeadline: interrupted, it used up its budget of epochs. kLate: it ended by itself and its output is whole,
+// but the clock says that it took longer than its budget.
+enum class TickResult : std::uint8_t { kOk, kTrap, kDeadline, kLate };
 
 // One per process. Engine settings must be equal wherever a .cwasm is written or read.
 class Engine {
@@ -70,9 +72,8 @@ class Controller {
                                                                     const RobotConfig& config,
                                                                     const std::filesystem::path& cwasm);
     virtual ~Controller() = default;
-    // Calls process(tick). Real-time: no allocation on the way, none after a normal return. kDeadline: it
-    // took more than the budget, whether it was interrupted or came back late. The calling thread needs 512
-    // KiB of stack.
+    // Calls process(tick). Real-time: no allocation on the way, none after a normal return. The
+    // calling thread needs 512 KiB of stack.
     [[nodiscard]] virtual TickResult tick(std::int64_t tick, const TickInput& input, TickOutput& output) = 0;
     // Of the last tick that was not kOk: what happened, in which function, and how to mend it. Not real-time.
     [[nodiscard]] virtual std::string trap_message() const = 0;

@@ -187,6 +187,31 @@ INSTANTIATE_TEST_SUITE_P(
                                 return set_first(1.0, out);
                             }}));
 
+wasm::TickResult late(std::int64_t, const wasm::TickInput&, wasm::TickOutput& out) {
+    set_first(1.0, out);
+    return wasm::TickResult::kLate;
+}
+
+TEST_F(Runner, UsesAndCountsALateTickUntilThereAreTooMany) {
+    config.control.overrun_limit = 5;
+    load(late);
+    for (std::uint64_t ticks = 1; ticks < 5; ++ticks) {
+        const Setpoint& setpoint = tick();
+        EXPECT_EQ(setpoint.fault, ControllerFault::kNone);
+        EXPECT_EQ(setpoint.value[0], 1.0);
+        EXPECT_EQ(counter(Counter::kControllerOverruns), ticks);
+    }
+    EXPECT_EQ(tick().fault, ControllerFault::kOverrun);
+    EXPECT_EQ(exchange.setpoint.latest().set, 0u);
+}
+
+TEST_F(Runner, DoesNotBlameTheNextControllerForLateTicks) {
+    load(late);
+    for (int ticks = 0; ticks < 4; ++ticks) tick();
+    load(late);
+    EXPECT_EQ(tick().fault, ControllerFault::kNone);
+}
+
 TEST_F(Runner, CountsWhatWasClampedRefusedAndDropped) {
     load([](auto, const auto&, auto& out) {
         out.clamped_count = 2;

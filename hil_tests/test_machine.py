@@ -1,0 +1,119 @@
+"""The image as it runs, and the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast_bench.qemu import MachineError
+from holdfast_bench.robot import wait_until
+from holdfast_bench.vm_bench import VmBench
+from holdfast_image.build import build_image, repository_root
+
+pytestmark = pytest.mark.vm
+_UPDATE_UNITS = (
+    "systemd-sysupdate.timer",
+    "systemd-sysupdate.service",
+    "systemd-sysupdate-reboot.timer",
+    "systemd-sysupdate-reboot.service",
+)
+
+
+def said(bench: VmBench, command: str) -> str:
+    return bench.robot.shell.run(command).stdout.strip()
+
+
+def test_kernel_is_realtime_and_lets_loops_run(bench: VmBench) -> None:
+    assert said(bench, "cat /sys/kernel/realtime") == "1"
+    assert said(bench, "cat /proc/sys/kernel/sched_rt_runtime_us") == "-1"
+
+
+def test_loops_have_their_policies_and_locked_memory(bench: VmBench) -> None:
+    threads = said(
+        bench, "ps -eLo cls,rtprio,comm --no-headers | awk '$1 == \"FF\" {print $2, $3}'"
+    ).splitlines()
+    priorities = {int(thread.split()[0]) for thread in threads if "holdfast" in thread or "tier" in thread}
+    assert {90, 95} <= priorities, threads
+    locked = said(
+        bench, "awk '/VmLck/ {print $2}' /proc/$(systemctl show -P MainPID holdfast-control)/status"
+    )
+    assert int(locked) > 0
+
+
+def test_nothing_but_ssh_listens_outside(bench: VmBench) -> None:
+    listening = said(bench, "ss -lntH | awk '{print $4}'").splitlines()
+    outside = [place for place in listening if not place.startswith(("127.", "[::1]"))]
+    assert {place.rsplit(":", 1)[1] for place in outside} == {"22"}
+
+
+def test_nobody_has_a_password(bench: VmBench) -> None:
+    hashes = said(bench, "cut -d: -f2 /etc/shadow").splitlines()
+    assert all(entry.startswith(("!", "*")) for entry in hashes)
+    assert "passwordauthentication no" in said(bench, "sshd -T")
+
+
+def test_the_system_does_not_update_itself(bench: VmBench) -> None:
+    for unit in _UPDATE_UNITS:
+        assert said(bench, f"systemctl is-enabled {unit} || true") == "masked"
+
+
+def test_identity_is_this_robots_own(bench: VmBench) -> None:
+    assert len(said(bench, "cat /etc/machine-id")) == 32
+    assert said(bench, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
+
+
+def test_latch_is_the_safety_daemons_alone(bench: VmBench) -> None:
+    for user in ("holdfast-worker", "holdfast-control", "holdfast-nats"):
+        for act in (
+            "touch /var/lib/holdfast/safety/x",
+            "mv /var/lib/holdfast/safety /var/lib/holdfast/moved",
+        ):
+            assert bench.robot.shell.run(f"runuser -u {user} -- {act}", check=False).returncode != 0
+
+
+def test_virtual_buses_and_lines_can_be_had(bench: VmBench) -> None:
+    assert "vcan" in said(bench, "ip -d link show vcan0")
+    assert said(bench, "modprobe gpio-sim && lsmod | grep -c ^gpio_sim") == "1"
+
+
+def test_a_link_that_is_not_there_is_refused(bench: VmBench) -> None:
+    with pytest.raises(MachineError, match="no link 'net7'"):
+        bench.faults.set_link("net7", up=False)
+
+
+_PARENT = """
+import sys, time
+from pathlib import Path
+from holdfast_image.namespace import start_in_builder
+process = start_in_builder(Path(sys.argv[1]), ["sleep", "86399"])
+print(process.pid, flush=True)
+time.sleep(86400)
+"""
+
+
+def _running(argument: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[:2] == [b"sleep", argument.encode()]:
+                found.append(int(folder.name))
+    return found
+
+
+def test_machines_end_with_the_process_that_started_them() -> None:
+    tree = build_image(repository_root(Path(__file__).parent)).builder.tree
+    with subprocess.Popen([sys.executable, "-c", _PARENT, str(tree)], stdout=subprocess.PIPE) as parent:
+        try:
+            wait_until("the command in the namespace runs", lambda: _running("86399"))
+        finally:
+            os.kill(parent.pid, signal.SIGKILL)
+    wait_until("it is gone with its parent", lambda: not _running("86399"))

@@ -53,7 +53,10 @@ authorization {{ user: fleet, password: {json.dumps(self.password)} }}
 jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
 leafnodes {{
   listen: "{self.leaf_host}:{self.leaf_port}"
-  authorization {{ user: robot, password: {json.dumps(self.password)} }}
+  # Robots reach it where they are told to; its own address means nothing in their networks.
+  no_advertise: true
+  # An emulated robot takes longer than the second that is the default.
+  authorization {{ user: robot, password: {json.dumps(self.password)}, timeout: 15 }}
 }}
 """
 

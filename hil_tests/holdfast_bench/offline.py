@@ -11,6 +11,7 @@ import json
 import uuid
 from typing import Any, Protocol
 
+from holdfast.status import missed_deadlines
 from holdfast_bench.facade import OUTSIDE, Faults
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
@@ -96,7 +97,7 @@ def run(target: Target) -> dict[str, Any]:
     robot.disarm()
     return {
         "cycles": during["cycle"] - before["cycle"],
-        "missed": sum(during["counters"][n] - before["counters"][n] for n in ("overruns", "skipped_cycles")),
+        "missed": missed_deadlines(during["counters"]) - missed_deadlines(before["counters"]),
         "controller": during["controller"],
         "mode": during["mode"],
         "task": {"while_offline": journalled, "results": len(results)},

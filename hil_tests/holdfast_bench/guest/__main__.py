@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.layout import Layout, SegmentReader, load_layout, summarise
 from holdfast.places import run_directory
+from holdfast.status import missed_deadlines
 
 RESULT_PORT = Path("/dev/virtio-ports/holdfast.result")
 CONTROLLER = Path("/usr/share/holdfast/controllers/sine.wat")
 LOAD = ("stress-ng", "--cpu", "1", "--vm", "1", "--vm-bytes", "64M", "--hdd", "1", "--hdd-bytes", "64M")
 _SCRATCH = "/var/tmp"  # noqa: S108 - a disk, in a bench image
 _POLL_S = 5.0
+_READY_POLLS = 60
 _HISTOGRAMS = ("wake", "cycle", "controller")
 
 
@@ -62,6 +64,29 @@ def load_beside() -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
+
+
+async def _robot_ready() -> None:
+    """Wait for holdfast.target.
+
+    Raises:
+        ScenarioError: it was not reached; names what was still to come.
+    """
+    for _ in range(_READY_POLLS):
+        if _systemctl("is-active", "holdfast.target") == "active":
+            return
+        await asyncio.sleep(_POLL_S)
+    raise ScenarioError(
+        f"holdfast.target was not reached in {_READY_POLLS * _POLL_S:.0f} s; failed units: "
+        f"{_systemctl('list-units', '--failed', '--plain', '--no-legend')}; waiting: "
+        f"{_systemctl('list-jobs', '--no-legend')}"
+    )
+
+
+def _systemctl(*arguments: str) -> str:
+    return subprocess.run(
+        ("systemctl", *arguments), capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _holdfast(*arguments: str) -> None:
@@ -100,6 +125,7 @@ async def deadlines(seconds: int, report: Reporter) -> dict[str, Any]:
     (upper edges
     of 1 µs bins).
     """
+    await _robot_ready()
     layout: Layout = await load_layout()
     _holdfast("robot", "deploy", str(CONTROLLER), "--json")
     _holdfast("robot", "arm", "--json")
@@ -121,7 +147,7 @@ async def deadlines(seconds: int, report: Reporter) -> dict[str, Any]:
     histograms = {name: _summary(end_bins[name] - start_bins[name]) for name in _HISTOGRAMS}
     return {
         "cycles": int(end["cycle"]) - int(start["cycle"]),
-        "missed": counted["overruns"] + counted["skipped_cycles"],
+        "missed": missed_deadlines(counted),
         "wake_us": histograms["wake"],
         "cycle_us": histograms["cycle"],
         "controller_us": histograms["controller"],

@@ -29,7 +29,7 @@ def run(seconds: int) -> dict[str, Any]:
         done = run_virtual(
             image,
             {"name": "deadlines", "seconds": seconds},
-            directory=scenario_directory("deadlines") / "machine",
+            directory=scenario_directory("deadlines"),
             on_clock=lambda clock_s: progress.update(task, completed=clock_s),
         )
     for line in done.lines:

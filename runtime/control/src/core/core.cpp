@@ -42,7 +42,7 @@ sigset_t stop_signals() {
 
 // Only the service thread is interrupted by the stop signals: they are blocked while the others are started.
 void install_stop_signals() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_signal;
     sigaction(SIGTERM, &action, nullptr);
     sigaction(SIGINT, &action, nullptr);

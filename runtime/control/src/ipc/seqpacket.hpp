@@ -1,5 +1,5 @@
-// JSON requests over a Unix SOCK_SEQPACKET socket, one message a packet, file descriptors beside it (SCM_RIGHTS).
-// Never called from a real-time thread.
+// JSON requests over a Unix SOCK_SEQPACKET socket, one message a packet, file descriptors beside it
+// (SCM_RIGHTS). Never called from a real-time thread.
 #pragma once
 
 #include <sys/types.h>
@@ -33,12 +33,13 @@ struct Message {
 // Serves one socket in the caller's poll loop.
 class Server {
   public:
-    // The reply is sent to the peer; a request that is not JSON or too large is answered with {"ok": false, "error": ...}.
+    // The reply is sent to the peer; a request that is not JSON or too large is answered with {"ok": false,
+    // "error": ...}.
     using Handler = std::function<Message(const Peer&, Message)>;
     using Closed = std::function<void(const Peer&)>;
 
-    [[nodiscard]] static Expected<std::unique_ptr<Server>> listen(const std::filesystem::path& path, Handler handler,
-                                                                  Closed closed);
+    [[nodiscard]] static Expected<std::unique_ptr<Server>> listen(const std::filesystem::path& path,
+                                                                  Handler handler, Closed closed);
     virtual ~Server() = default;
     // Waits at most `timeout_ms` for requests and answers them.
     virtual void serve(int timeout_ms) = 0;
@@ -50,7 +51,8 @@ class Client {
     virtual ~Client() = default;
     // False after the other side closed, or after a request that got no reply.
     [[nodiscard]] virtual bool is_open() const = 0;
-    [[nodiscard]] virtual Expected<Message> request(const nlohmann::json& body, const std::vector<int>& descriptors = {},
+    [[nodiscard]] virtual Expected<Message> request(const nlohmann::json& body,
+                                                    const std::vector<int>& descriptors = {},
                                                     int timeout_ms = 1000) = 0;
 };
 

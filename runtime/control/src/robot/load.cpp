@@ -50,9 +50,9 @@ bool is_name(std::string_view text) {
 // A robot's id becomes a host name and a NATS subject token.
 bool is_robot_id(std::string_view text) {
     return text.size() < kMaxNameLength && !text.starts_with('-') && !text.ends_with('-') &&
-           std::all_of(text.begin(), text.end(), [](unsigned char c) {
-               return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-';
-           });
+           std::all_of(
+               text.begin(), text.end(),
+               [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-'; });
 }
 
 bool is_link(std::string_view url) {

@@ -4,8 +4,8 @@
 //   state segment   written by holdfast-control (Tier-1 thread), read by holdfast-safety and the worker
 //   safety segment  written by holdfast-safety, read by holdfast-control (Tier-1 thread, each cycle)
 //
-// Seqlock: the writer makes `sequence` odd, writes, makes it even. It never waits. A reader copies and retries a
-// bounded number of times, then keeps its old sample and counts that.
+// Seqlock: the writer makes `sequence` odd, writes, makes it even. It never waits. A reader copies and
+// retries a bounded number of times, then keeps its old sample and counts that.
 #pragma once
 
 #include <array>
@@ -57,17 +57,17 @@ enum class StopCause : std::uint32_t {
 
 // Rule 10: everything that is clamped, rejected, missed, dropped or retried. The names are what people see.
 enum class Counter : std::uint32_t {
-    kOverruns = 0,           // Tier-1 cycles whose work ended after the next wake was due
-    kSkippedCycles = 1,      // periods skipped because of an overrun
+    kOverruns = 0,       // Tier-1 cycles whose work ended after the next wake was due
+    kSkippedCycles = 1,  // periods skipped because of an overrun
     kControllerTicks = 2,
     kControllerOverruns = 3,
     kControllerTraps = 4,
-    kSetpointStale = 5,      // Tier-1 cycles with a controller's setpoint beyond its age limit
-    kStateStale = 6,         // state samples beyond their age limit, per cycle and channel
-    kCommandNotFinite = 7,   // command.set with NaN or infinity
-    kCommandClamped = 8,     // command.set outside the limits
-    kCommandNoChannel = 9,   // command.set on a channel that does not exist
-    kShieldRateLimited = 10, // filter: rate or acceleration limited, per cycle and channel
+    kSetpointStale = 5,       // Tier-1 cycles with a controller's setpoint beyond its age limit
+    kStateStale = 6,          // state samples beyond their age limit, per cycle and channel
+    kCommandNotFinite = 7,    // command.set with NaN or infinity
+    kCommandClamped = 8,      // command.set outside the limits
+    kCommandNoChannel = 9,    // command.set on a channel that does not exist
+    kShieldRateLimited = 10,  // filter: rate or acceleration limited, per cycle and channel
     kShieldStoppingDistance = 11,
     kShieldConflict = 12,
     kMetricsDropped = 13,
@@ -94,16 +94,16 @@ struct StateData {
     std::uint64_t controller_tick;
     std::uint64_t controller_generation;  // counts loads; tells one controller from the next
     std::int64_t setpoint_mono_ns;
-    std::uint64_t estop_latch_seen;      // latch_sequence that the core obeys, 0 = none
-    std::int64_t estop_flag_seen_ns;     // when Tier-1 saw the flag
-    std::int64_t estop_frame_sent_ns;    // when the first safe frame after it had left
-    std::uint64_t estop_frame_cycle;     // cycles from the flag being set to that frame
-    std::uint64_t moving;                // 1: some sent velocity is not zero or some measured one above its threshold
+    std::uint64_t estop_latch_seen;    // latch_sequence that the core obeys, 0 = none
+    std::int64_t estop_flag_seen_ns;   // when Tier-1 saw the flag
+    std::int64_t estop_frame_sent_ns;  // when the first safe frame after it had left
+    std::uint64_t estop_frame_cycle;   // cycles from the flag being set to that frame
+    std::uint64_t moving;  // 1: some sent velocity is not zero or some measured one above its threshold
     std::array<std::uint64_t, kMaxCounters> counters;
     std::array<double, kMaxStateChannels> state;
     std::array<std::int64_t, kMaxStateChannels> state_mono_ns;  // 0: never received
-    std::array<double, kMaxCommandChannels> requested;  // by the controller, before the filter
-    std::array<double, kMaxCommandChannels> sent;       // what left the filter
+    std::array<double, kMaxCommandChannels> requested;          // by the controller, before the filter
+    std::array<double, kMaxCommandChannels> sent;               // what left the filter
 };
 
 // Latency histograms with 1 µs bins; the last bin takes everything above. Relaxed atomics, one writer.
@@ -118,14 +118,14 @@ struct StateSegment {
     Header header;
     alignas(64) std::atomic<std::uint64_t> sequence;
     StateData data;
-    alignas(64) Histogram wake;   // from scheduled wake to running
-    Histogram cycle;              // from running to the end of the cycle's work
-    Histogram controller;         // process(tick)
+    alignas(64) Histogram wake;  // from scheduled wake to running
+    Histogram cycle;             // from running to the end of the cycle's work
+    Histogram controller;        // process(tick)
 };
 
 struct SafetyData {
-    std::uint64_t beat;     // counts the daemon's periods
-    std::int64_t mono_ns;   // of that period
+    std::uint64_t beat;            // counts the daemon's periods
+    std::int64_t mono_ns;          // of that period
     std::uint64_t latch_sequence;  // 0: no latched stop; else the number of the stop, ever increasing
     std::int64_t latch_mono_ns;    // when it was set (0 if before this boot)
     StopCause cause;

@@ -103,7 +103,7 @@ void Writer<Segment>::publish(const decltype(Segment::data)& data) {
 template <typename Segment>
 Expected<Reader<Segment>> Reader<Segment>::map(FileDescriptor fd) {
     const std::string name = Identity<Segment>::kName;
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd.get(), &status) != 0)
         return fail(system_text(name.c_str(), "not a shared-memory segment"));
     // Without this seal the writer could shrink the file, and reading it would end this process.

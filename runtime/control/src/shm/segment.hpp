@@ -31,7 +31,8 @@ class Writer {
     Segment* segment_{nullptr};
 };
 
-// A segment that another process writes, mapped read-only. Refuses a wrong magic, version or size with a sentence.
+// A segment that another process writes, mapped read-only. Refuses a wrong magic, version or size with a
+// sentence.
 template <typename Segment>
 class Reader {
   public:
@@ -40,7 +41,8 @@ class Reader {
     Reader& operator=(Reader&&) noexcept;
     ~Reader();
     [[nodiscard]] const Segment& segment() const { return *segment_; }
-    // Copies a consistent sample into `data`. False after a bounded number of tries: `data` is then unchanged.
+    // Copies a consistent sample into `data`. False after a bounded number of tries: `data` is then
+    // unchanged.
     [[nodiscard]] bool read(decltype(Segment::data)& data) const;
 
   private:
@@ -48,7 +50,8 @@ class Reader {
     const Segment* segment_{nullptr};
 };
 
-// Both segments: {"state": {"size": n, "magic": m, "version": v, "fields": [{"name","dtype","offset","shape"}...]}, "safety": {...}, "enums": {...}}.
+// Both segments: {"state": {"size": n, "magic": m, "version": v, "fields":
+// [{"name","dtype","offset","shape"}...]}, "safety": {...}, "enums": {...}}.
 [[nodiscard]] nlohmann::json describe_layout();
 
 }  // namespace holdfast::shm

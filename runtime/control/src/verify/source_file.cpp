@@ -24,7 +24,7 @@ Expected<std::string> read_source(const std::filesystem::path& file) {
     // Opening a FIFO would wait for its writer.
     const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd) return unreadable(file, std::strerror(errno));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd.get(), &status) != 0) return unreadable(file, std::strerror(errno));
     if (!S_ISREG(status.st_mode)) return unreadable(file, "it is not a regular file");
     std::string source(wasm::kMaxSourceBytes + 1, '\0');

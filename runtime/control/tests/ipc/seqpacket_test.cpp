@@ -190,7 +190,7 @@ TEST_F(Ipc, ReplacesTheSocketOfADeadServerButNotOfALivingOne) {
 }
 
 TEST_F(Ipc, IsOpenToTheGroupOnly) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(stat(path().c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777u, 0660u);
 }

@@ -41,9 +41,8 @@ class DaemonTest : public testing::Test {
     }
     void start() {
         launch();
-        ASSERT_TRUE(eventually([&] {
-            return ask(socket_, {{"op", "status"}}).has_value();
-        })) << safety_->log();
+        ASSERT_TRUE(eventually([&] { return ask(socket_, {{"op", "status"}}).has_value(); }))
+            << safety_->log();
     }
     void start_core(const std::string& mode = "disarmed") {
         core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string(), mode},

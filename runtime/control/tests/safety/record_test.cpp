@@ -111,20 +111,20 @@ TEST_F(Record, ForeignFilesAreDamage) {
 
 TEST_F(Record, RecordThatContradictsItselfIsDamage) {
     for (const auto& record : {LatchRecord{.latch_sequence = 8,
-                              .last_sequence = 7,
-                              .cause = shm::StopCause::kOperator,
-                              .reason = {},
-                              .since = {}},
+                                           .last_sequence = 7,
+                                           .cause = shm::StopCause::kOperator,
+                                           .reason = {},
+                                           .since = {}},
                                LatchRecord{.latch_sequence = 7,
-                               .last_sequence = 7,
-                               .cause = shm::StopCause::kNone,
-                               .reason = {},
-                               .since = {}},
+                                           .last_sequence = 7,
+                                           .cause = shm::StopCause::kNone,
+                                           .reason = {},
+                                           .since = {}},
                                LatchRecord{.latch_sequence = 0,
-                               .last_sequence = 7,
-                               .cause = shm::StopCause::kOperator,
-                               .reason = {},
-                               .since = {}}}) {
+                                           .last_sequence = 7,
+                                           .cause = shm::StopCause::kOperator,
+                                           .reason = {},
+                                           .since = {}}}) {
         expect_saved(record);
         expect_damage("contradiction");
     }

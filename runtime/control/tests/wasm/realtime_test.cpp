@@ -89,7 +89,7 @@ TEST_F(RealtimeTest, ATickAllocatesNothing) {
 TEST_F(RealtimeTest, NoSignalHandlerIsInstalled) {
     ASSERT_TRUE(load("examples/hold", bench_arm(1)));
     for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) {
-        struct sigaction action {};
+        struct sigaction action{};
         ASSERT_EQ(::sigaction(number, nullptr, &action), 0);
         EXPECT_EQ(action.sa_handler, SIG_DFL) << number;
     }

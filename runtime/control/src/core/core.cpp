@@ -19,6 +19,7 @@
 #include "core/safety_attachment.hpp"
 #include "core/service.hpp"
 #include "core/tier1.hpp"
+#include "rt/clock.hpp"
 #include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
 
@@ -124,11 +125,18 @@ class Notifier {
             sd_notify(0, "READY=1\nSTATUS=loop runs");
             log_info("loop runs");
         }
+        // Each message wakes the service manager: no more of them than its watchdog asks for.
+        const std::int64_t now = monotonic_ns();
+        if (now - last_fed_ns_ < kFeedIntervalNs) return;
+        last_fed_ns_ = now;
         sd_notify(0, "WATCHDOG=1");
     }
 
   private:
+    static constexpr std::int64_t kFeedIntervalNs = 200'000'000;
+
     std::uint64_t last_cycle_{0};
+    std::int64_t last_fed_ns_{0};
     bool ready_{false};
 };
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import sysconfig
 from pathlib import Path
 
 from holdfast.errors import ConfigError
@@ -33,16 +33,12 @@ def executable(name: str) -> Path:
         ConfigError: the executable is not there.
     """
     override = os.environ.get("HOLDFAST_BIN_DIR")
-    # An editable install spreads the package over two directories: the sources and what CMake installed.
-    spec = find_spec("holdfast")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    directories = [Path(override)] if override else [Path(location) / "bin" for location in locations]
-    for directory in directories:
-        if os.access(directory / name, os.X_OK):
-            return directory / name
-    looked = ", ".join(map(str, directories))
+    # Not beside this file: an editable install has the sources there, and what CMake installed in site-packages.
+    directory = Path(override) if override else Path(sysconfig.get_path("platlib")) / "holdfast" / "bin"
+    if os.access(directory / name, os.X_OK):
+        return directory / name
     raise ConfigError(
-        f"the executable {name} is not in {looked}: build it with `uv sync`, or name its directory in HOLDFAST_BIN_DIR"
+        f"the executable {name} is not in {directory}: build it with `uv sync`, or name its directory in HOLDFAST_BIN_DIR"
     )
 
 

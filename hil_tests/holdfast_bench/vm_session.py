@@ -18,6 +18,7 @@ from holdfast.fleet import follow_robot
 from holdfast.session import Report
 from holdfast.target import FleetTarget, MachineTarget
 from holdfast_bench.qemu import Vm
+from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot
 from holdfast_image.build import build_image, repository_root
@@ -34,6 +35,8 @@ RELAXED = {
     "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
     "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
 }
+# Emulated, a 1 kHz loop takes most of a processor of the host, and the rest of the robot starves.
+SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "250", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
 
 
 class VmSession:
@@ -82,17 +85,20 @@ class VmSession:
             image = await asyncio.to_thread(build_image, repository_root(), steps=Steps())
             self._hub = Hub(self._folder / "hub")
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
+            accelerator = await asyncio.to_thread(choose_accelerator, image)
+            environment = RELAXED if accelerator == "kvm" else RELAXED | SLOWER
             credentials = {
                 "holdfast.robot-id": self.robot_id,
                 "holdfast.fleet-url": self._hub.leaf_url(HOST_FROM_INSIDE),
-                "holdfast.env": "".join(f"{key}={value}\n" for key, value in RELAXED.items()),
+                "holdfast.env": "".join(f"{key}={value}\n" for key, value in environment.items()),
             }
             vm = Vm(image, self._folder / "machine", credentials=credentials)
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm
             self.notes.append(
-                f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so time limits are relaxed; "
-                "`holdfast bench run deadlines --virtual-time` shows the exact ones"
+                f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so limits and rates are relaxed ("
+                + ", ".join(f"{k.removeprefix('HOLDFAST_').lower()} = {v}" for k, v in environment.items())
+                + "); `holdfast bench run deadlines --virtual-time` shows the exact ones at 1 kHz"
             )
             report(f"booting under QEMU ({vm.accelerator})")
             await asyncio.to_thread(vm.on)

@@ -38,7 +38,8 @@ def executable(name: str) -> Path:
     if os.access(directory / name, os.X_OK):
         return directory / name
     raise ConfigError(
-        f"the executable {name} is not in {directory}: build it with `uv sync`, or name its directory in HOLDFAST_BIN_DIR"
+        f"the executable {name} is not in {directory}: build it with `uv sync`, or name its directory in "
+        "HOLDFAST_BIN_DIR"
     )
 
 

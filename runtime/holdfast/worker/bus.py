@@ -27,10 +27,10 @@ _RESULT_DUPLICATES_S = 3600.0
 _MEBIBYTE = 1 << 20
 
 
-def stream_configs(config: RobotConfig) -> list[StreamConfig]:
-    """Return the streams that a robot keeps on its own broker."""
+def stream_configs(config: RobotConfig) -> dict[str, StreamConfig]:
+    """Return the streams that a robot keeps on its own broker, by name."""
     robot = config.robot.id
-    return [
+    streams = [
         StreamConfig(
             name="TASKS",
             subjects=[f"holdfast.{robot}.task"],
@@ -57,6 +57,7 @@ def stream_configs(config: RobotConfig) -> list[StreamConfig]:
             max_bytes=config.telemetry.buffer_mb * _MEBIBYTE,
         ),
     ]
+    return {str(stream.name): stream for stream in streams}
 
 
 class Bus:
@@ -116,8 +117,8 @@ class Bus:
         complaint = ""
         while self.connected:
             try:
-                for stream in stream_configs(self._config):
-                    await _ensure(self.jetstream, stream)
+                for name, stream in stream_configs(self._config).items():
+                    await _ensure(self.jetstream, name, stream)
             except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
                 if str(error) != complaint:
                     complaint = str(error)
@@ -172,10 +173,13 @@ class Bus:
             _log.info("%s", complaint)
 
 
-async def _ensure(js: JetStreamContext, config: StreamConfig) -> None:
+async def _ensure(js: JetStreamContext, name: str, config: StreamConfig) -> None:
+    # Looked for first: a server reserves the space of a stream that is to be added before it finds that it is there.
     try:
+        await js.stream_info(name)
+    except nats.js.errors.NotFoundError:
         await js.add_stream(config)
-    except nats.js.errors.BadRequestError:  # it exists with other settings
+    else:
         await js.update_stream(config)
 
 

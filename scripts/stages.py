@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / "build" / "logs"
-TIERS = ("quick", "full")
+TIERS = ("quick", "image", "full")
 LOG_TAIL_LINES = 60
 # Each is checked by itself: their test modules may share names.
 PYTHON_ROOTS = (
@@ -210,7 +210,7 @@ STAGES: tuple[Stage, ...] = (
         "full",
         thread_stage,
     ),
-    Stage("image", "image", "Image build", "full", lambda: [tool("holdfast", "image", "build")]),
+    Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),
     Stage("hil", "hil", "Suite on the booted image", "full", lambda: [pytest("hil", "hil_tests")]),
 )
 
@@ -285,7 +285,7 @@ def main(arguments: Sequence[str] | None = None, table: Sequence[Stage] = STAGES
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--tier", choices=TIERS, default="full", help="quick ends before the stages that take minutes"
+        "--tier", choices=TIERS, default="full", help="quick: no VM and no image; image: quick and the image build; full: everything"
     )
     parser.add_argument(
         "--only", action="append", default=[], choices=known, metavar="NAME", help=", ".join(known)

@@ -285,7 +285,10 @@ def main(arguments: Sequence[str] | None = None, table: Sequence[Stage] = STAGES
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--tier", choices=TIERS, default="full", help="quick: no VM and no image; image: quick and the image build; full: everything"
+        "--tier",
+        choices=TIERS,
+        default="full",
+        help="quick: no image, no VM; image: and the image; full: everything",
     )
     parser.add_argument(
         "--only", action="append", default=[], choices=known, metavar="NAME", help=", ".join(known)

@@ -37,7 +37,7 @@ class Ssh:
         return [
             *("-F", "none", "-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
             *("-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.known_hosts}"),
-            *("-o", "HostKeyAlias=robot", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10"),
+            *("-o", "HostKeyAlias=robot", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60"),
             *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
         ]
 

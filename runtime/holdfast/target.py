@@ -28,7 +28,7 @@ from holdfast.layout import load_layout
 from holdfast.places import build_directory, config_file, run_directory
 from holdfast.status import collect
 
-_REQUEST_S = 3.0
+_REQUEST_S = 20.0
 _DEPLOY_S = 90.0
 _CONNECT_S = 3.0
 _MAX_MESSAGE_SHARE = 0.95

@@ -84,7 +84,8 @@ async def _up(session: Session, once: bool, seconds: float, report: Report) -> d
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - a coroutine that runs has a task
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us in the background, SIGINT ignored
+    # SIGINT too: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, main.cancel)
     controller = repository() / "examples" / "controllers" / "sine.wat"
     file = build_directory() / "session.json"

@@ -10,17 +10,19 @@
 #include "bench_arm.hpp"
 #include "workshop.hpp"
 
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): glibc's own names
 extern "C" {
 void* __libc_malloc(std::size_t size);
 void* __libc_calloc(std::size_t count, std::size_t size);
 void* __libc_realloc(void* old, std::size_t size);
 void* __libc_memalign(std::size_t alignment, std::size_t size);
 }
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 
 namespace {
 // Of the calling thread: the epoch timer's may allocate when it likes.
 constinit thread_local std::uint64_t allocations = 0;
-}
+}  // namespace
 
 extern "C" {
 void* malloc(std::size_t size) noexcept {
@@ -76,6 +78,7 @@ TEST_F(RealtimeTest, TheCounterSeesThisExecutableAndTheLibrary) {
 }
 
 TEST_F(RealtimeTest, ATickAllocatesNothing) {
+    engine->prepare_thread();
     for (const char* name :
          {"good/every_host_function", "good/odd_requests", "examples/sine", "examples/constant"}) {
         const auto controller = load(name, bench_arm(1));

@@ -44,6 +44,7 @@ RobotConfig twelve_channels() {
 
 std::vector<double> some_state() {
     std::vector<double> state;
+    state.reserve(kChannels);
     for (std::size_t index = 0; index < kChannels; ++index)
         state.push_back(std::sin(static_cast<double>(index)));
     return state;
@@ -66,7 +67,7 @@ json quantiles(std::vector<std::int64_t> samples) {
 }
 
 template <typename Tick>
-json measure(std::int64_t ticks, Tick&& tick) {
+json measure(std::int64_t ticks, Tick tick) {
     const std::int64_t warm_up = ticks / 10;
     for (std::int64_t number = 0; number < warm_up; ++number) tick(number);
     std::vector<std::int64_t> samples(static_cast<std::size_t>(ticks));
@@ -143,7 +144,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     try {
-        std::cout << bench(ticks, wat).dump() << std::endl;
+        std::cout << bench(ticks, wat).dump() << '\n' << std::flush;
     } catch (const std::exception& error) {
         std::cerr << "holdfast-tick-bench: " << error.what() << "\n";
         return 1;

@@ -1,11 +1,11 @@
 #include "core/core.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/random.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <latch>
 #include <optional>

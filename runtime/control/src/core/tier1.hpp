@@ -37,7 +37,7 @@ class Tier1 {
 
   private:
     struct Cause {
-        StopReason reason;
+        StopReason reason{};
         std::int32_t drive{-1};
     };
 

@@ -126,6 +126,7 @@ Expected<void> send(int socket, const json& body, const std::vector<int>& descri
 
 std::vector<int> numbers_of(const std::vector<FileDescriptor>& descriptors) {
     std::vector<int> numbers;
+    numbers.reserve(descriptors.size());
     for (const FileDescriptor& fd : descriptors) numbers.push_back(fd.get());
     return numbers;
 }

@@ -33,7 +33,7 @@ struct JointState {
 
 // What a received frame meant, for the record.
 struct Received {
-    cansimple::Command command{};
+    cansimple::Command command{cansimple::Command::kHeartbeat};
     std::optional<double> value;  // input: channel units; state and mode: their number; else none
 };
 

@@ -63,6 +63,7 @@ Expected<std::unique_ptr<Plant>> Plant::open(const RobotConfig& config,
 
 void Plant::receive_until(std::int64_t until_ns) {
     std::vector<pollfd> waiting;
+    waiting.reserve(links_.size());
     for (const auto& link : links_) waiting.push_back({link->fd(), POLLIN, 0});
     for (std::int64_t now_ns = monotonic_ns(); now_ns < until_ns; now_ns = monotonic_ns()) {
         const std::int64_t left_ns = until_ns - now_ns;

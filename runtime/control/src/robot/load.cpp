@@ -18,7 +18,6 @@ namespace holdfast {
 namespace {
 
 using robot::Overrides;
-using robot::Place;
 using robot::Problems;
 using robot::Section;
 

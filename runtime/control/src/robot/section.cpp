@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <sstream>
 #include <utility>
 
@@ -202,7 +203,8 @@ std::optional<Range> Section::range(std::string_view key) {
         problem(key, "must be two numbers; write [min, max]");
         return std::nullopt;
     }
-    const Range range{*pair->get(0)->value<double>(), *pair->get(1)->value<double>()};
+    const double none = std::numeric_limits<double>::quiet_NaN();
+    const Range range{pair->get(0)->value_or(none), pair->get(1)->value_or(none)};
     if (!std::isfinite(range.min) || !std::isfinite(range.max)) {
         problem(key, "must be finite numbers, not [" + shown(range.min) + ", " + shown(range.max) + "]");
         return std::nullopt;

@@ -35,6 +35,7 @@ void prefault_heap() {
 }
 
 [[gnu::noinline]] void prefault_stack() {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): its pages are touched in the next line
     std::array<char, kStackPrefaultBytes> stack;
     touch_pages(stack.data(), stack.size());
 }

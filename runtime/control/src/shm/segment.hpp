@@ -19,6 +19,8 @@ class Writer {
     [[nodiscard]] static Expected<Writer> create();
     Writer(Writer&&) noexcept;
     Writer& operator=(Writer&&) noexcept;
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
     ~Writer();
     [[nodiscard]] Segment& segment() { return *segment_; }
     [[nodiscard]] int fd() const { return fd_.get(); }
@@ -39,6 +41,8 @@ class Reader {
     [[nodiscard]] static Expected<Reader> map(FileDescriptor fd);
     Reader(Reader&&) noexcept;
     Reader& operator=(Reader&&) noexcept;
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
     ~Reader();
     [[nodiscard]] const Segment& segment() const { return *segment_; }
     // Copies a consistent sample into `data`. False after a bounded number of tries: `data` is then

@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUnusable);
     }
     const auto report = holdfast::verify::examine(request);
-    std::cout << report.body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+    std::cout << report.body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n'
+              << std::flush;
     if (!std::cout) return static_cast<int>(ExitCode::kUnusable);
     return static_cast<int>(report.code);
 }

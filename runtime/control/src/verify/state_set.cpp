@@ -27,10 +27,11 @@ double uniform(std::mt19937_64& random, const Range& range) {
 
 StateSet random_set(const RobotConfig& config, std::int64_t ticks, std::uint64_t seed) {
     std::vector<Range> limits;
+    limits.reserve(config.states.size());
     for (const StateChannel& channel : config.states) limits.push_back(channel.limits);
     return {"random", ticks,
-            [limits = std::move(limits), seed, random = std::mt19937_64{}](std::int64_t tick,
-                                                                           std::span<double> state) mutable {
+            [limits = std::move(limits), seed, random = std::mt19937_64{seed}](
+                std::int64_t tick, std::span<double> state) mutable {
                 if (tick == 0) random.seed(seed);
                 std::ranges::transform(limits, state.begin(),
                                        [&](const Range& range) { return uniform(random, range); });

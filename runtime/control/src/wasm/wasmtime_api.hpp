@@ -27,6 +27,8 @@ struct wasmtime_module_t;
 struct wasmtime_sharedmemory_t;
 struct wasmtime_store_t;
 
+// The names are those of wasm.h and wasmtime.h.
+// NOLINTBEGIN(readability-identifier-naming)
 using wasm_externkind_t = std::uint8_t;
 using wasm_valkind_t = std::uint8_t;
 using wasmtime_opt_level_t = std::uint8_t;
@@ -106,6 +108,8 @@ static_assert(sizeof(wasmtime_val_raw_t) == 16);
 using wasmtime_finalizer_t = void (*)(void*);
 using wasmtime_func_unchecked_callback_t = wasm_trap_t* (*)(void*, wasmtime_caller_t*, wasmtime_val_raw_t*,
                                                             std::size_t);
+
+// NOLINTEND(readability-identifier-naming)
 
 wasm_config_t* wasm_config_new();
 void wasmtime_config_epoch_interruption_set(wasm_config_t*, bool);

@@ -67,7 +67,8 @@ TEST(CanSimple, ZeroIsAFrameToo) {
 
 TEST(CanSimple, ValueThatIsNotFiniteNeverReachesTheDriveAsASetpoint) {
     for (const auto kind : {ChannelKind::kPosition, ChannelKind::kVelocity, ChannelKind::kEffort}) {
-        for (const double value : {double{kNaN}, double{kInfinity}, -double{kInfinity}, 1e300}) {
+        for (const double value : {static_cast<double>(kNaN), static_cast<double>(kInfinity),
+                                   -static_cast<double>(kInfinity), 1e300}) {
             const auto frame = cansimple::command_frame(test_drive(), kind, value);
             EXPECT_EQ(frame.id, 0x62u) << value;  // Estop
             EXPECT_EQ(frame.size, 0);

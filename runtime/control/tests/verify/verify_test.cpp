@@ -226,7 +226,7 @@ TEST(StateSets, RandomStatesAreWithinTheLimitsAndFollowTheSeed) {
 
 TEST(StateSets, ALongTraceShowsItsLastRows) {
     Trace trace;
-    for (int i = 0; i < 250; ++i) trace.push_back(std::vector<double>(5, i));
+    for (int i = 0; i < 250; ++i) trace.emplace_back(5, i);
     const auto sets = state_sets(bench_arm(), 100, kSeed, trace);
     ASSERT_EQ(sets.back().name, "trace");
     EXPECT_EQ(sets.back().ticks, 100);

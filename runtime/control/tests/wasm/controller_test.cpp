@@ -13,7 +13,6 @@
 namespace holdfast::wasm {
 namespace {
 
-using ::testing::TestWithParam;
 using ::testing::ValuesIn;
 
 // Where a tick must be kOk its budget is 800 ms: a busy machine is not a slow controller.

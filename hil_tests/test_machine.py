@@ -46,9 +46,12 @@ def test_loops_have_their_policies_and_locked_memory(bench: VmBench) -> None:
 
 
 def test_nothing_but_ssh_listens_outside(bench: VmBench) -> None:
-    listening = said(bench, "ss -lntH | awk '{print $4}'").splitlines()
-    outside = [place for place in listening if not place.startswith(("127.", "[::1]"))]
-    assert {place.rsplit(":", 1)[1] for place in outside} == {"22"}
+    listening = said(bench, "ss -lntuH | awk '{print $1, $5}'").splitlines()
+    outside = [place for place in listening if not place.split()[1].startswith(("127.", "[::1]"))]
+    # The DHCP client's answers come to port 68.
+    assert {(place.split()[0], place.rsplit(":", 1)[1]) for place in outside} - {("udp", "68")} == {
+        ("tcp", "22")
+    }
 
 
 def test_nobody_has_a_password(bench: VmBench) -> None:

@@ -35,8 +35,8 @@ RELAXED = {
     "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
     "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
 }
-# Emulated, a 1 kHz loop takes most of a processor of the host, and the rest of the robot starves.
-SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "250", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
+# Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
+SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
 
 
 class VmSession:

@@ -1,6 +1,6 @@
-"""The self-check of `holdfast up --once`: deploy, arm, move, stop, reset, on any session.
+"""The self-check of `holdfast up --once`: deploy, arm, move, e-stop, reset, move again, e-stop; on any session.
 
-It ends with the robot stopped and returns what build/up.json holds; the first thing that is not as it must be ends it.
+It ends with the stop latched and returns what build/up.json holds; the first thing that is not as it must be ends it.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ async def self_check(session: Session, controller: Path, seconds: float, report:
     report(f"moving for {seconds:g} s")
     moving = await _observe_motion(session, seconds)
     report("emergency stop")
-    await session.target.estop("self-check of holdfast up")
-    stopped = await _wait(session, "the core to obey the stop", lambda s: _reaction(s) is not None)
-    await _check_safe_frames(session)
+    await _stop(session)
     report("reset: nothing may move until it is armed")
     await _check_refused(session.target.arm, "arm while the stop is latched")
     await _reset(session)
@@ -56,9 +54,8 @@ async def self_check(session: Session, controller: Path, seconds: float, report:
     report("arming again")
     await _until_armed(session)
     await _wait_for_motion(session)
-    report("stopping")
-    await session.target.disarm()
-    await _wait(session, "the robot to disarm", lambda s: _control(s).get("mode") == "disarmed")
+    report("emergency stop: the robot is left stopped")
+    reaction = await _stop(session)
     controller_status = _control(moving)["controller"]
     return {
         "cycles": moving["loop"]["cycles"],
@@ -71,7 +68,7 @@ async def self_check(session: Session, controller: Path, seconds: float, report:
             "sha256": controller_status["sha256"],
             "ticks": controller_status["tick"],
         },
-        "estop_reaction_cycles": _reaction(stopped),
+        "estop_reaction_cycles": reaction,
         "realtime": _control(moving).get("realtime"),
     }
 
@@ -163,6 +160,16 @@ async def _observe_motion(session: Session, seconds: float) -> Status:
 async def _wait_for_motion(session: Session) -> None:
     start = _position(await session.target.status())
     await _wait(session, "the joint to move again", lambda s: abs(_position(s) - start) > _MOVED)
+
+
+async def _stop(session: Session) -> int:
+    """Press the operator's stop; returns the core's reaction in cycles once every drive holds still."""
+    await session.target.estop("self-check of holdfast up")
+    stopped = await _wait(session, "the core to obey the stop", lambda s: _reaction(s) is not None)
+    await _check_safe_frames(session)
+    reaction = _reaction(stopped)
+    assert reaction is not None  # noqa: S101 - waited for
+    return reaction
 
 
 async def _check_safe_frames(session: Session) -> None:

@@ -52,7 +52,9 @@ def loop_statistics(reader: SegmentReader, layout: Layout) -> dict[str, Any]:
         "wake_us": reader.histogram("wake").as_dict(),
         "cycle_us": reader.histogram("cycle").as_dict(),
         "controller_us": reader.histogram("controller").as_dict(),
-        "estop_reaction_cycles": int(sample["estop_frame_cycle"]) if sample["estop_latch_seen"] else None,
+        "estop_reaction_cycles": (int(sample["estop_frame_cycle"]) or None)
+        if sample["estop_latch_seen"]
+        else None,
         "moving": bool(sample["moving"]),
     }
 

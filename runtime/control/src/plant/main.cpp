@@ -1,6 +1,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -38,14 +39,18 @@ sigset_t block_ending_signals() {
     return ending;
 }
 
-void simulate(Plant& plant, const std::stop_token& stopping) {
+// Reports as often as the core looks: on an emulated processor each wake-up is dear.
+void simulate(Plant& plant, std::int64_t tier1_period_ns, const std::stop_token& stopping) {
     // Without the permission it is an ordinary thread, which is enough on a machine with time to spare.
     static_cast<void>(holdfast::make_thread_realtime(kPriority, -1));
-    holdfast::Schedule schedule(kPeriodNs, holdfast::monotonic_ns());
+    std::int64_t simulated_ns = holdfast::monotonic_ns();
+    holdfast::Schedule schedule(std::max(tier1_period_ns, kPeriodNs), simulated_ns);
     while (!stopping.stop_requested()) {
         const auto due = schedule.next(holdfast::monotonic_ns());
         plant.receive_until(due.at_ns);
-        plant.step(1 + due.skipped);
+        const std::int64_t periods = (due.at_ns - simulated_ns) / kPeriodNs;
+        plant.step(static_cast<std::uint64_t>(periods));
+        simulated_ns += periods * kPeriodNs;
     }
 }
 
@@ -91,7 +96,8 @@ int main(int argc, char** argv) {
         [](const holdfast::ipc::Peer&) {});
     if (!server) return refuse(1, server.error().message);
 
-    const std::jthread simulation([&](const std::stop_token& stopping) { simulate(**plant, stopping); });
+    const std::jthread simulation(
+        [&](const std::stop_token& stopping) { simulate(**plant, config->tier1_period_ns(), stopping); });
     const std::jthread service([&](const std::stop_token& stopping) {
         while (!stopping.stop_requested()) (*server)->serve(kServiceWaitMs);
     });

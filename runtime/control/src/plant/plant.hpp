@@ -19,6 +19,7 @@
 
 namespace holdfast::plant {
 
+// Joints move on in steps of this length.
 inline constexpr std::int64_t kPeriodNs = 1'000'000;
 
 class Plant {

@@ -28,7 +28,7 @@ void log(int priority, const std::string& sentence) {
 }
 
 KernelConfig kernel_config(const RobotConfig& config, bool realtime) {
-    return {.period_ns = kPeriodNs,
+    return {.period_ns = config.tier1_period_ns(),
             .core_timeout_ns = config.safety.core_timeout_ns,
             .worker_timeout_ns = config.safety.worker_timeout_ns,
             .worker_required = config.safety.worker_required,
@@ -47,15 +47,15 @@ State initial_state(const LatchRecord& record) {
 class LoopThread {
   public:
     template <typename MakeLoop>
-    LoopThread(int priority, MakeLoop make_loop) {
+    LoopThread(std::int64_t period_ns, int priority, MakeLoop make_loop) {
         std::promise<std::vector<std::string>> shortfalls;
         auto known = shortfalls.get_future();
-        thread_ = std::jthread([priority, make_loop,
+        thread_ = std::jthread([period_ns, priority, make_loop,
                                 shortfalls = std::move(shortfalls)](const std::stop_token& stopping) mutable {
             auto missing = make_thread_realtime(priority, -1);
             Loop loop = make_loop(missing.empty());
             shortfalls.set_value(std::move(missing));
-            Periodic periodic(kPeriodNs);
+            Periodic periodic(period_ns);
             while (!stopping.stop_requested()) {
                 static_cast<void>(periodic.wait());
                 loop.cycle(monotonic_ns());
@@ -119,7 +119,7 @@ Expected<void> run_daemon(const RobotConfig& config) {
     Mailbox mailbox;
     mailbox.record_unreadable = loaded.damage.has_value();
     Recorder recorder(record_file, loaded.record, mailbox, latch_event.get());
-    const LoopThread loop(config.safety.priority, [&](bool thread_is_realtime) {
+    const LoopThread loop(config.tier1_period_ns(), config.safety.priority, [&](bool thread_is_realtime) {
         return Loop(kernel_config(config, memory_locked && thread_is_realtime), initial_state(loaded.record),
                     *segment, *frames, mailbox, latch_event.get());
     });

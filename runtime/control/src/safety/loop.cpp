@@ -62,7 +62,7 @@ void Loop::publish(const Outputs& outputs, std::int64_t now_ns) {
 // Hazard: a stop that the core does not carry out. Until it shows, by a living heartbeat, that it obeys this
 // very stop, the drives get their safe frames from here.
 void Loop::stop_or_follow(const Outputs& outputs, std::int64_t now_ns) {
-    const double dt_s = static_cast<double>(last_ns_ == 0 ? kPeriodNs : now_ns - last_ns_) * 1e-9;
+    const double dt_s = static_cast<double>(last_ns_ == 0 ? config_.period_ns : now_ns - last_ns_) * 1e-9;
     last_ns_ = now_ns;
     frames_.listen(now_ns);
     const bool core_alive =

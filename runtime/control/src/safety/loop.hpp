@@ -13,8 +13,6 @@
 
 namespace holdfast::safety {
 
-inline constexpr std::int64_t kPeriodNs = 1'000'000;
-
 class Loop {
   public:
     // `latch_event` is written to whenever the latch changes.

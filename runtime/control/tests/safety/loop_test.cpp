@@ -17,6 +17,8 @@
 namespace holdfast::safety {
 namespace {
 
+constexpr std::int64_t kPeriodNs = 1'000'000;
+
 constexpr std::size_t kJoint = 0, kSpindle = 1, kGripper = 2;
 
 FileDescriptor duplicate(int fd) { return FileDescriptor(::dup(fd)); }

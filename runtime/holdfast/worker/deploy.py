@@ -176,7 +176,7 @@ class Deployer:
         """
         if self._turn.locked():
             return
-        async with self._exclusively("reconcile"):
+        async with self._exclusively(None):
             loaded = status.get("controller")
             active = await self._store(self._store.store.active_controller)
             if loaded is None and first_meeting:
@@ -286,7 +286,8 @@ class Deployer:
         await self._store(self._store.store.journal, deployment, sha256, origin, step, detail)
 
     @contextlib.asynccontextmanager
-    async def _exclusively(self, name: str) -> AsyncIterator[None]:
+    async def _exclusively(self, name: str | None) -> AsyncIterator[None]:
+        """Take the turn; `name` is what people are told meanwhile, None for housekeeping: requests wait for that."""
         async with self._turn:
             self.in_progress = name
             try:

@@ -19,10 +19,8 @@ from holdfast_bench.robot import Robot, wait_until
 class Target(Protocol):
     """What the scenario needs of the bench."""
 
-    @property
-    def robot(self) -> Robot:
-        """The robot under test."""
-        ...
+    robot: Robot
+    """The robot under test."""
 
     @property
     def power(self) -> Power:

@@ -46,6 +46,9 @@ class Shell(Protocol):
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command to its end; with `check` a failure is an error."""
 
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Start a shell command and leave it running, to be talked with over its standard input and output."""
+
 
 class Faults(Protocol):
     """Things that go wrong around the robot."""

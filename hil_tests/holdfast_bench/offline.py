@@ -23,10 +23,8 @@ OFFLINE_TELEMETRY = 5
 class Target(Protocol):
     """What the scenario needs of the bench."""
 
-    @property
-    def robot(self) -> Robot:
-        """The robot under test."""
-        ...
+    robot: Robot
+    """The robot under test."""
 
     @property
     def robot_id(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -45,6 +46,7 @@ class Robot:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
+        self._answering: subprocess.Popen[str] | None = None
 
     def holdfast(self, *arguments: str) -> dict[str, Any]:
         """Run `holdfast ARGUMENTS --json` on the robot and return its answer, refusals included."""
@@ -59,17 +61,39 @@ class Robot:
         return {"ok": done.returncode == 0, **answer}
 
     def ask(self, *arguments: str) -> dict[str, Any]:
-        """Ask one thing by holdfast_bench.guest.ask on the robot."""
-        done = self.shell.run(
-            shlex.join([_PYTHON, "-m", "holdfast_bench.guest.ask", *arguments]), check=False
-        )
+        """Ask one thing by holdfast_bench.guest.ask on the robot.
+
+        Raises:
+            BenchError: no answer came, also from a robot that has been switched on again.
+        """
+        line = self._asked(arguments) or self._asked(arguments)
         try:
-            answer: dict[str, Any] = json.loads(done.stdout)
+            answer: dict[str, Any] = json.loads(line)
         except ValueError:
-            raise BenchError(
-                f"holdfast_bench.guest.ask {shlex.join(arguments)}: {done.stdout} {done.stderr}"
-            ) from None
+            raise BenchError(f"holdfast_bench.guest.ask {shlex.join(arguments)}: {line!r}") from None
         return answer
+
+    def _asked(self, arguments: tuple[str, ...]) -> str:
+        """Return the line that answers; empty if what answered has gone, as in a power cut."""
+        if self._answering is None:
+            self._answering = self.shell.start(shlex.join([_PYTHON, "-m", "holdfast_bench.guest.ask"]))
+        process = self._answering
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+        try:
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.hang_up()
+        return line
+
+    def hang_up(self) -> None:
+        """End the conversation; the next question starts a new one."""
+        if self._answering is not None:
+            process, self._answering = self._answering, None
+            process.kill()
+            process.communicate()
 
     def control(self) -> dict[str, Any]:
         """Return the core's account of itself."""
@@ -106,6 +130,9 @@ class Robot:
         blockers: list[Any] = []
 
         def armed() -> bool:
+            blockers[:] = self.control()["arm_blockers"]
+            if blockers:
+                return False
             answer = self.holdfast("robot", "arm")
             blockers[:] = [answer.get("error")]
             return bool(answer["ok"])

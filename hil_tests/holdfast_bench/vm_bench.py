@@ -12,7 +12,6 @@ from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
 from holdfast_bench.facade import Faults, Power
 from holdfast_bench.fleet import delete_bucket, request, stream_messages
-from holdfast_bench.robot import Robot
 from holdfast_bench.vm_session import VmSession
 
 _READY_LIMIT_S = 600.0
@@ -23,6 +22,8 @@ class VmBench:
 
     def __init__(self, session: VmSession, runner: asyncio.Runner) -> None:
         self.session = session
+        self.robot = session.robot
+        """The robot, over its management link."""
         self._runner = runner
 
     @classmethod
@@ -38,11 +39,6 @@ class VmBench:
                 yield bench
             finally:
                 runner.run(session.close())
-
-    @property
-    def robot(self) -> Robot:
-        """The robot, over its management link."""
-        return Robot(self.session.vm.shell)
 
     @property
     def robot_id(self) -> str:

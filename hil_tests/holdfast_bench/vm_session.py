@@ -51,6 +51,13 @@ class VmSession:
         self._hub: Hub | None = None
         self._hub_process: Child | None = None
         self._vm: Vm | None = None
+        self._robot: Robot | None = None
+
+    @property
+    def robot(self) -> Robot:
+        """The robot, over its management link."""
+        assert self._robot is not None, "start() first"  # noqa: S101
+        return self._robot
 
     @property
     def vm(self) -> Vm:
@@ -95,6 +102,7 @@ class VmSession:
             vm = Vm(image, self._folder / "machine", credentials=credentials)
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm
+            self._robot = Robot(vm.shell)
             self.notes.append(
                 f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so limits and rates are relaxed ("
                 + ", ".join(f"{k.removeprefix('HOLDFAST_').lower()} = {v}" for k, v in environment.items())
@@ -139,7 +147,7 @@ class VmSession:
     async def plant(self) -> dict[str, Any]:
         """Ask holdfast-plant on the robot what its drives do."""
         try:
-            return {"drives": await asyncio.to_thread(Robot(self.vm.shell).drives)}
+            return {"drives": await asyncio.to_thread(self.robot.drives)}
         except BenchError as error:
             raise UnreachableError(str(error)) from error
 
@@ -154,6 +162,8 @@ class VmSession:
 
     async def close(self) -> None:
         """Switch the machine off in good order (its power is cut if that fails), then the hub."""
+        if self._robot is not None:
+            self._robot.hang_up()
         if self._vm is not None:
             vm, self._vm = self._vm, None
             try:

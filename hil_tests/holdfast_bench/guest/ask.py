@@ -1,6 +1,7 @@
-"""What the bench asks on the robot itself, over ssh: `python -m holdfast_bench.guest.ask WHAT ...`.
+"""What the bench asks on the robot itself, over ssh: `python -m holdfast_bench.guest.ask`.
 
-One JSON object answers:
+Each line of standard input is a JSON list of words; a line with one JSON object answers. It runs for as long as the
+bench asks: emulated, starting Python for each question takes longer than anything that is asked.
 
 socket NAME REQUEST     one JSON request to a daemon's socket below the run directory (plant-control.sock)
 publish SUBJECT PAYLOAD a JetStream message on the robot's own broker, acknowledged by its stream
@@ -65,18 +66,18 @@ def _answer(arguments: list[str]) -> dict[str, Any]:
             }
         case ["database"]:
             return {"ok": True, "quick_check": _query("pragma quick_check")}
-    raise SystemExit(__doc__)
+    raise ValueError(f"unknown question {arguments}; known are those of this module's first lines")
 
 
-def main() -> int:
-    """Print the answer; 1 and {"ok": false, "error"} if there was none."""
-    try:
-        print(json.dumps(_answer(sys.argv[1:])))
-    except (HoldfastError, OSError, sqlite3.Error, nats.errors.Error) as error:
-        print(json.dumps({"ok": False, "error": str(error)}))
-        return 1
-    return 0
+def main() -> None:
+    """Answer until standard input ends; {"ok": false, "error"} where there is no answer."""
+    for line in sys.stdin:
+        try:
+            answer = _answer(json.loads(line))
+        except (HoldfastError, OSError, ValueError, sqlite3.Error, nats.errors.Error) as error:
+            answer = {"ok": False, "error": str(error)}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,7 +29,6 @@ from holdfast_image.namespace import Bind, run_in_builder
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
-_POLL_S = 0.5
 MACHINE = "q35,sata=off,smbus=off"
 _LINKS = (MANAGEMENT, OUTSIDE)
 
@@ -168,23 +167,19 @@ class Vm:
         Raises:
             MachineError: not within `limit_s`, or the machine ended; the message names the failed units.
         """
-        end = time.monotonic() + limit_s
         self.wait_for_ssh(limit_s)
-        while True:
-            state = self.shell.run(f"systemctl is-active {unit}", check=False).stdout.strip()
-            if state == "active":
-                return self.on_for_s
+        # One login: emulated, each costs the boot that is waited for a second or two.
+        waiting = f"until systemctl is-active --quiet {unit}; do sleep 0.5; done"
+        try:
+            self.shell.run(waiting, limit_s=limit_s)
+        except MachineError as error:
             self._require_alive()
-            if time.monotonic() > end:
-                failed = self.shell.run(
-                    "systemctl list-units --failed --plain --no-legend", check=False
-                ).stdout
-                jobs = self.shell.run("systemctl list-jobs --no-legend", check=False).stdout
-                raise MachineError(
-                    f"{unit} is {state or 'unknown'} after {limit_s:.0f} s; "
-                    f"failed units:\n{failed}waiting:\n{jobs}"
-                )
-            time.sleep(_POLL_S)
+            failed = self.shell.run("systemctl list-units --failed --plain --no-legend", check=False).stdout
+            jobs = self.shell.run("systemctl list-jobs --no-legend", check=False).stdout
+            raise MachineError(
+                f"{unit} is not active after {limit_s:.0f} s; failed units:\n{failed}waiting:\n{jobs}"
+            ) from error
+        return self.on_for_s
 
     def _running(self) -> QemuProcess:
         if self._process is None:

@@ -49,10 +49,14 @@ class Ssh:
         Raises:
             MachineError: with `check`, it failed; in any case, it took longer than `limit_s`.
         """
-        argv = ["ssh", *self.options(), "-p", str(self.port), "root@127.0.0.1", command]
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False
+                self._argv(command),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise MachineError(f"on the robot `{command}` took longer than {limit_s:.0f} s") from None
@@ -62,6 +66,19 @@ class Ssh:
                 f"{done.stdout.strip()} {done.stderr.strip()}"
             )
         return done
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Start a shell command on the robot and leave it running; its errors come with its output."""
+        return subprocess.Popen(
+            self._argv(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _argv(self, command: str) -> list[str]:
+        return ["ssh", *self.options(), "-p", str(self.port), "root@127.0.0.1", command]
 
     def wait(self, limit_s: float, alive: Callable[[], None]) -> None:
         """Wait until the robot lets us in; `alive` raises when there is no point in waiting on.

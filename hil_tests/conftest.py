@@ -10,6 +10,11 @@ import pytest
 from holdfast_bench.vm_bench import VmBench
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what brings a machine of its own: two emulated robots at once starve each other."""
+    items.sort(key=lambda item: "bench" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def bench() -> Iterator[VmBench]:
     with VmBench.booted(Path("build/hil/machine")) as booted:

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / "build" / "logs"
-TIERS = ("quick", "image", "full")
+TIERS = ("quick", "image", "robot", "full")
 LOG_TAIL_LINES = 60
 # Each is checked by itself: their test modules may share names.
 PYTHON_ROOTS = (
@@ -195,6 +195,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage("cpp", "cpp", "C++ build and tests", "quick", cpp_stage),
     Stage("python", "python", "Python tests", "quick", lambda: [pytest("python")]),
+    Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),
+    Stage(
+        "hil",
+        "hil",
+        "Suite on the booted image",
+        "robot",
+        lambda: [pytest("hil", "hil_tests", "--ignore=hil_tests/tests")],
+    ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(
         "cpp-address",
@@ -210,8 +218,6 @@ STAGES: tuple[Stage, ...] = (
         "full",
         thread_stage,
     ),
-    Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),
-    Stage("hil", "hil", "Suite on the booted image", "full", lambda: [pytest("hil", "hil_tests")]),
 )
 
 
@@ -288,7 +294,7 @@ def main(arguments: Sequence[str] | None = None, table: Sequence[Stage] = STAGES
         "--tier",
         choices=TIERS,
         default="full",
-        help="quick: no image, no VM; image: and the image; full: everything",
+        help="quick: no image, no VM; image: and the image; robot: and the suite on it; full: everything",
     )
     parser.add_argument(
         "--only", action="append", default=[], choices=known, metavar="NAME", help=", ".join(known)

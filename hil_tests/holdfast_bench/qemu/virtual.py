@@ -77,7 +77,7 @@ def run_virtual(
                         f"its clock shows {clock:.0f} s:\n{console.tail()}"
                     )
                 seen = _pass_on(lines, seen, on_line)
-                if (now := console.clock_s()) is not None and now > clock:
+                if (now := max(console.clock_s() or 0.0, lines.clock_s)) > clock:
                     clock = now
                     on_clock(clock)
                 time.sleep(_POLL_S)
@@ -93,7 +93,7 @@ def run_virtual(
             f"it reported:\n{said}\n"
             f"{process.last_words()}\nand its console:\n{console.tail()}"
         )
-    return VirtualRun(lines.lines, console.clock_s() or clock, time.monotonic() - began)
+    return VirtualRun(lines.lines, max(clock, lines.clock_s), time.monotonic() - began)
 
 
 def _arguments(image: Image, credentials: Mapping[str, str], memory_mib: int) -> list[str]:
@@ -130,6 +130,11 @@ class _LineReader(threading.Thread):
         self.lines: list[dict[str, Any]] = []
         self._stream = port.makefile("rb")
         self.start()
+
+    @property
+    def clock_s(self) -> float:
+        """The guest's clock at its last line, in seconds since its boot."""
+        return max((float(line.get("clock_s", 0.0)) for line in self.lines[-1:]), default=0.0)
 
     def run(self) -> None:
         """Read until the machine ends."""

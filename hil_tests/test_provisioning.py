@@ -22,6 +22,8 @@ from holdfast_image.build import build_image, repository_root
 
 ROOT = repository_root(Path(__file__).parent)
 BIN = Path(sys.executable).parent
+TOOLS = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+"""For programs that call Ansible's by name."""
 ROBOT = "arm-42"
 ENVIRONMENT = {**RELAXED, **SLOWER}
 
@@ -77,7 +79,7 @@ class Workstation:
         done = subprocess.run(
             [f"{BIN}/ansible-playbook", "provision.yml", "-i", str(self.inventory), *arguments],
             cwd=ROOT / "ansible",
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(self.folder / "ansible-home")},
+            env={**TOOLS, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(self.folder / "ansible-home")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -152,6 +154,7 @@ def test_the_robot_passes_its_own_checks(provisioned: Run, workstation: Workstat
             *("--hosts=ansible://robots", f"--ansible-inventory={workstation.inventory}"),
         ],
         cwd=ROOT,
+        env=TOOLS,
         capture_output=True,
         text=True,
         check=False,

@@ -126,7 +126,7 @@ def ask(vm: Vm, command: str) -> dict[str, Any]:
 
 def test_check_mode_announces_changes_and_makes_none(workstation: Workstation) -> None:
     before = workstation.vm.shell.run("hostname; cat /etc/holdfast/robot.toml; ls /etc/holdfast").stdout
-    run = workstation.play("--check")
+    run = workstation.play("--check", "--tags", "robot")
     assert run.code == 0, run.output
     assert run.recap("changed") > 0
     after = workstation.vm.shell.run("hostname; cat /etc/holdfast/robot.toml; ls /etc/holdfast").stdout
@@ -174,7 +174,8 @@ def test_a_robot_that_is_armed_is_left_alone(provisioned: Run, workstation: Work
     shell.run("holdfast robot arm --robot local")
     before = shell.run("cat /etc/holdfast/robot.toml").stdout
 
-    run = workstation.play("-e", json.dumps({"ota_settings": {"controller": "motion", "poll_s": 31.0}}))
+    changed = json.dumps({"ota_settings": {"controller": "motion", "poll_s": 31.0}})
+    run = workstation.play("--tags", "robot", "-e", changed)
 
     assert run.code != 0
     assert f"{ROBOT} is armed" in run.output
@@ -190,6 +191,6 @@ def test_another_fleets_root_is_refused(provisioned: Run, workstation: Workstati
         [f"{BIN}/holdfast", "ota", "init", str(tmp_path / "other")], check=True, capture_output=True
     )
     other = tmp_path / "other/repository/metadata/1.root.json"
-    run = workstation.play("-e", json.dumps({"ota_root_file": str(other)}))
+    run = workstation.play("--tags", "ota", "-e", json.dumps({"ota_root_file": str(other)}))
     assert run.code != 0
     assert "trusts another root" in run.output

@@ -51,7 +51,7 @@ class Fleet:
             self.bench.robot.shell.run(
                 f"install -d {Path(TRUST).parent} && echo {root} | base64 -d > {TRUST}"
                 " && systemctl stop holdfast-worker && rm -rf /var/lib/holdfast/ota/metadata"
-                " && systemctl start holdfast-worker"
+                " && systemctl start holdfast.target"
             )
             self.bench.wait_ready()
         return directory

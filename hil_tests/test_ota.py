@@ -99,7 +99,7 @@ def _commit_version_one(fleet: Fleet, directory: Path) -> None:
     fleet.publish(directory, RUNNING, "1")
     fleet.until(state="watching")
     fleet.bench.robot.arm()
-    fleet.until(state="committed")
+    fleet.until(state="current")
     fleet.bench.robot.disarm()
 
 

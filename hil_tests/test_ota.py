@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,19 @@ class Fleet:
 
     def publish(self, directory: Path, controller: str, version: str) -> None:
         """Sign a controller and mirror it to the hub."""
+        self.sign(directory, controller, version)
+        self.mirror(directory)
+
+    def sign(self, directory: Path, controller: str, version: str) -> None:
+        """Sign a controller; robots do not see it yet."""
         _ota(
             *("publish", "controller", str(CONTROLLERS / controller), "--dir", str(directory)),
-            *("--name", "motion", "--version", version, "--mirror", self.bench.session.hub.url),
+            *("--name", "motion", "--version", version),
         )
+
+    def mirror(self, directory: Path) -> None:
+        """Copy the repository to the hub."""
+        _ota("mirror", str(directory), "--to", self.bench.session.hub.url)
 
     def check(self) -> dict[str, Any]:
         """Have the robot look for an update now."""
@@ -139,7 +149,11 @@ def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
 def test_an_expired_target_is_refused(fleet: Fleet) -> None:
     directory = fleet.new_repository("expired", trusted=True, options=("--timestamp-days", "0.0001"))
     before = fleet.active()
-    fleet.publish(directory, RUNNING, "9")
+    fleet.sign(directory, RUNNING, "9")
+    signed = json.loads((directory / "repository/metadata/timestamp.json").read_text())["signed"]
+    expires = datetime.fromisoformat(signed["expires"])
+    wait_until("the timestamp has expired", lambda: datetime.now(UTC) > expires)
+    fleet.mirror(directory)
     answer = fleet.until(reason="expired")
     assert "holdfast ota refresh" in answer["sentence"]
     assert fleet.active()["generation"] == before["generation"]

@@ -201,6 +201,10 @@ TEST(EnableLine, ADelayIsNotForALineThatWasLow) {
     Inputs in{};
     in.operator_stop = true;
     EXPECT_FALSE(kernel.step(in).enable);
+    kernel.reset();
+    ASSERT_TRUE(kernel.step(kernel.alive()).enable);
+    ASSERT_FALSE(kernel.step({}).enable) << "both left";
+    EXPECT_FALSE(kernel.step(in).enable) << "a stop gives no power back";
 }
 
 TEST(EnableLine, OneThatFailsIsAStop) {

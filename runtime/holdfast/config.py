@@ -104,15 +104,15 @@ class Safety(_Table):
     watchdog_timeout_s: int = Field(10, ge=1, le=3600)
     evidence_files: int = Field(20, ge=1, le=1000)
 
-    def contradictions(self) -> Iterator[tuple[str, str]]:
+    def contradictions(self, tier1_hz: int) -> Iterator[tuple[str, str]]:
         """Yield each key that does not fit the others, with what is wrong."""
         lines = [_canonical(line) for line in self.estop_lines or []]
         if len(set(lines)) < len(lines):
             yield "estop_lines", "name one line twice; give each contact its own"
         if self.enable_line is not None and _canonical(self.enable_line) in lines:
             yield "enable_line", "is also one of estop_lines; give it a line of its own"
-        if self.estop_discrepancy_ms < 1:
-            yield "estop_discrepancy_ms", "is below the daemon's period of 1 ms; make it longer"
+        if self.estop_discrepancy_ms < 1000 / tier1_hz:
+            yield "estop_discrepancy_ms", "is below the period of tier1_hz; make it longer"
         if self.temperature_hysteresis_c >= self.max_temperature_c:
             yield "temperature_hysteresis_c", "is not below max_temperature_c; make it smaller"
         if self.temperature_required and self.temperature == "off":
@@ -330,7 +330,7 @@ class _Loader:
         agent = self._section("agent", Agent) if self._present("agent") else None
         ota = self._section("ota", Ota)
         telemetry = self._section("telemetry", Telemetry)
-        for key, what in safety.contradictions() if safety else ():
+        for key, what in safety.contradictions((control or Control()).tier1_hz) if safety else ():
             self._section_problem("safety", key, what)
         self._check_control(control or Control(), safety or Safety(), worker or Worker())
         for kind in _ENTRIES:

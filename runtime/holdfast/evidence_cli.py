@@ -20,7 +20,7 @@ _AROUND_MS = 5.0
 
 @click.group(epilog=EXIT_CODES)
 def evidence() -> None:
-    """Show what led to a stop: 2 s before and 0.5 s after it, each millisecond. On the robot itself.
+    """Show what led to a stop: 2 s before and 0.5 s after it. On the robot itself.
 
     Example: holdfast robot evidence list
     """

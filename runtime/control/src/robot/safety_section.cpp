@@ -9,7 +9,6 @@ namespace holdfast::robot {
 namespace {
 
 constexpr double kMaxTimeoutMs = 60'000.0;
-constexpr double kMinDiscrepancyMs = 1.0;
 constexpr double kMaxDiscrepancyMs = 10'000.0;
 constexpr double kMaxDropDelayMs = 10'000.0;
 constexpr double kMaxTemperatureC = 150.0;
@@ -65,7 +64,7 @@ void read_heartbeats(Section& s, SafetyConfig& c, const RobotConfig& config) {
 }
 
 // Hazard: one channel alone, or one line named twice, looks like two and is none.
-void read_estop_lines(Section& s, SafetyConfig& c) {
+void read_estop_lines(Section& s, SafetyConfig& c, const RobotConfig& config) {
     if (const auto texts = s.texts("estop_lines"); texts && texts->size() != kEstopChannels) {
         s.problem("estop_lines", "must name two lines, one for each contact of the e-stop, not " +
                                      std::to_string(texts->size()));
@@ -84,8 +83,8 @@ void read_estop_lines(Section& s, SafetyConfig& c) {
     c.estop_stop_is_high = level.value_or(0) == 1;
     if (const auto ms = s.positive("estop_discrepancy_ms", kMaxDiscrepancyMs)) {
         c.estop_discrepancy_ns = std::llround(*ms * 1e6);
-        if (*ms < kMinDiscrepancyMs)
-            s.problem("estop_discrepancy_ms", "is below the daemon's period of 1 ms; make it longer");
+        if (c.estop_discrepancy_ns < config.tier1_period_ns())
+            s.problem("estop_discrepancy_ms", "is below the period of tier1_hz; make it longer");
     }
 }
 
@@ -165,7 +164,7 @@ const std::vector<std::string_view>& safety_keys() {
 SafetyConfig read_safety(Section& section, const RobotConfig& config) {
     SafetyConfig safety;
     read_heartbeats(section, safety, config);
-    read_estop_lines(section, safety);
+    read_estop_lines(section, safety, config);
     read_enable_line(section, safety);
     read_health(section, safety);
     read_watchdog_and_evidence(section, safety);

@@ -19,8 +19,8 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr int kVersion = 1;
-constexpr std::uint64_t kEntriesBefore = 2000;
-constexpr std::uint64_t kEntriesAfter = 500;
+constexpr std::int64_t kBeforeNs = 2'000'000'000;
+constexpr std::int64_t kAfterNs = 500'000'000;
 constexpr std::string_view kSuffix = ".evidence";
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(kLastEvidenceFlag) + 1> kFlags{
@@ -143,16 +143,15 @@ std::optional<EvidenceEntry> find_stop(const EvidenceRing& ring, std::uint64_t s
 
 }  // namespace
 
-std::optional<Evidence> collect_evidence(const EvidenceRing& ring, std::uint64_t stop) {
+std::optional<Evidence> collect_evidence(const EvidenceRing& ring, std::uint64_t stop,
+                                         std::int64_t period_ns) {
     const auto at = find_stop(ring, stop);
     if (!at) return std::nullopt;
-    Evidence evidence{.stop = stop,
-                      .stop_number = at->number,
-                      .cause = at->cause,
-                      .stop_mono_ns = at->mono_ns,
-                      .entries = {}};
-    const std::uint64_t first = at->number <= kEntriesBefore ? 1 : at->number - kEntriesBefore;
-    const std::uint64_t last = std::min(at->number + kEntriesAfter, ring.last());
+    Evidence evidence{.stop = stop, .cause = at->cause, .stop_mono_ns = at->mono_ns, .entries = {}};
+    const auto before = static_cast<std::uint64_t>(kBeforeNs / period_ns);
+    evidence.last_number = at->number + static_cast<std::uint64_t>(kAfterNs / period_ns);
+    const std::uint64_t first = at->number <= before ? 1 : at->number - before;
+    const std::uint64_t last = std::min(evidence.last_number, ring.last());
     for (std::uint64_t number = first; number <= last; ++number) {
         if (const auto entry = ring.entry(number)) {
             evidence.entries.push_back(*entry);
@@ -164,7 +163,7 @@ std::optional<Evidence> collect_evidence(const EvidenceRing& ring, std::uint64_t
 }
 
 bool evidence_is_complete(const EvidenceRing& ring, const Evidence& evidence) {
-    return ring.last() >= evidence.stop_number + kEntriesAfter;
+    return ring.last() >= evidence.last_number;
 }
 
 std::string format_evidence(const Evidence& evidence, const RobotConfig& config, const std::string& saved) {

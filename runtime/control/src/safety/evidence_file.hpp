@@ -15,7 +15,7 @@ namespace holdfast::safety {
 
 struct Evidence {
     std::uint64_t stop{};         // number of the stop
-    std::uint64_t stop_number{};  // of the entry in which it was latched
+    std::uint64_t last_number{};  // of the last entry that belongs to it
     std::uint32_t cause{};
     std::int64_t stop_mono_ns{};
     std::vector<EvidenceEntry> entries;
@@ -23,7 +23,8 @@ struct Evidence {
 };
 
 // What the ring holds of a stop: 2 s before it and 0.5 s after it. Empty: the ring does not know that stop.
-[[nodiscard]] std::optional<Evidence> collect_evidence(const EvidenceRing& ring, std::uint64_t stop);
+[[nodiscard]] std::optional<Evidence> collect_evidence(const EvidenceRing& ring, std::uint64_t stop,
+                                                       std::int64_t period_ns);
 // True once the ring holds all that comes after the stop.
 [[nodiscard]] bool evidence_is_complete(const EvidenceRing& ring, const Evidence& evidence);
 

@@ -62,7 +62,7 @@ bool EvidenceWriter::take_next(bool wait_for_the_rest) {
     const std::uint64_t stop = done_ + 1;
     std::error_code ignored;
     const bool is_saved = stop <= stops_before_ && fs::exists(directory_ / evidence_name(stop), ignored);
-    const auto evidence = is_saved ? std::nullopt : collect_evidence(ring_, stop);
+    const auto evidence = is_saved ? std::nullopt : collect_evidence(ring_, stop, config_.tier1_period_ns());
     if (evidence && wait_for_the_rest && !evidence_is_complete(ring_, *evidence)) return false;
     done_ = stop;
     if (evidence) {

@@ -66,7 +66,7 @@ Expected<FileDescriptor> take_input(const GpioLine& line, const fs::path& device
     if (taken) return taken;
     auto polled = take(line, devices, request_for(line.offset, "holdfast-estop", level));
     if (!polled) return polled;
-    problems.push_back(shown(line) + ": reports no edges, so it is only polled each millisecond");
+    problems.push_back(shown(line) + ": reports no edges, so it is only polled, once a period");
     return polled;
 }
 

@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kPeriodNs = 1'000'000;
+
 class EvidenceTest : public testing::Test {
   protected:
     EvidenceRing open() { return std::move(EvidenceRing::open(directory_.path() / "evidence.ring").value()); }
@@ -126,7 +128,7 @@ TEST_F(EvidenceTest, RecordReachesTwoSecondsBackAndHalfASecondOn) {
     EvidenceRing ring = open();
     push(ring, 3000);
     stop(ring, 1, 1000);
-    const auto evidence = collect_evidence(ring, 1);
+    const auto evidence = collect_evidence(ring, 1, kPeriodNs);
     ASSERT_TRUE(evidence);
     EXPECT_EQ(evidence->entries.size(), 2501u);
     EXPECT_EQ(evidence->entries.front().number, 1001u);
@@ -134,20 +136,27 @@ TEST_F(EvidenceTest, RecordReachesTwoSecondsBackAndHalfASecondOn) {
     EXPECT_EQ(evidence->entries[1999].latch_sequence, 0u);
     EXPECT_EQ(evidence->stop_mono_ns, 3'001'000'000);
     EXPECT_EQ(evidence->missing, 0u);
-    EXPECT_FALSE(collect_evidence(ring, 2));
+    EXPECT_FALSE(collect_evidence(ring, 2, kPeriodNs));
+}
+
+TEST_F(EvidenceTest, RecordIsMeasuredInTimeNotInEntries) {
+    EvidenceRing ring = open();
+    push(ring, 3000);
+    stop(ring, 1, 1000);
+    EXPECT_EQ(collect_evidence(ring, 1, 4 * kPeriodNs)->entries.size(), 626u);
 }
 
 TEST_F(EvidenceTest, StopThatStoodBeforeTheDaemonIsNoneOfItsOwn) {
     EvidenceRing ring = open();
     push(ring, 100, 7);
-    EXPECT_FALSE(collect_evidence(ring, 7));
+    EXPECT_FALSE(collect_evidence(ring, 7, kPeriodNs));
 }
 
 TEST_F(EvidenceTest, OverwrittenEntriesAreCounted) {
     EvidenceRing ring = open();
     push(ring, 3000);
     stop(ring, 1, static_cast<int>(kEvidenceEntries) - 500);
-    const auto evidence = collect_evidence(ring, 1);
+    const auto evidence = collect_evidence(ring, 1, kPeriodNs);
     ASSERT_TRUE(evidence);
     EXPECT_EQ(evidence->missing, 1500u);
     EXPECT_EQ(evidence->entries.size(), 1001u);
@@ -157,7 +166,7 @@ TEST_F(EvidenceTest, FileDescribesItself) {
     EvidenceRing ring = open();
     push(ring, 10);
     stop(ring, 3, 5);
-    const std::string text = format_evidence(collect_evidence(ring, 3).value(), robot_, "now");
+    const std::string text = format_evidence(collect_evidence(ring, 3, kPeriodNs).value(), robot_, "now");
     const std::size_t end = text.find('\n');
     const auto header = nlohmann::json::parse(text.substr(0, end));
     EXPECT_EQ(header["format"], "holdfast-evidence");

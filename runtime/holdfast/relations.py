@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -107,7 +108,7 @@ def check_couplings(
     """Say what does not fit. `names` are those of all channels, also of the wrong ones."""
     by_name = {command.name: command for command in commands}
     for index, coupling in couplings.items():
-        _check_coupling(coupling, by_name, names, lambda key, what, index=index: problem(index, key, what))
+        _check_coupling(coupling, by_name, names, partial(problem, index))
     mimics = [(i, c) for i, c in couplings.items() if c.kind == "mimic" and len(c.channels) == 2]
     for index, coupling in mimics:
         for other_index, other in mimics:

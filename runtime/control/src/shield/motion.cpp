@@ -6,7 +6,8 @@
 namespace holdfast {
 namespace {
 
-constexpr int kBisections = 24;
+constexpr int kMaxHalvings = 12;
+constexpr double kCloseEnough = 1e-13;  // of a target, in its unit
 
 }  // namespace
 
@@ -125,15 +126,27 @@ Motion step_toward(const Motion& from, double target, double max_velocity, const
                    double dt_s) {
     const double direction = target >= stopping_point(from, limits) ? 1.0 : -1.0;
     const VelocityChange drive(from.velocity, from.acceleration, direction * max_velocity, limits);
-    const auto passes_after = [&](double time_s) {
-        return direction * (stopping_point(drive.at(from, time_s), limits) - target) > 0.0;
+    const auto passed_after = [&](double time_s) {
+        return direction * (stopping_point(drive.at(from, time_s), limits) - target);
     };
-    if (!passes_after(dt_s)) return drive.at(from, dt_s);
+    double too_far = passed_after(dt_s);
+    if (too_far <= 0.0) return drive.at(from, dt_s);
+    // Regula falsi, the Illinois way: the longest drive whose stop does not pass the target.
+    double short_of = passed_after(0.0);
     double driven_s = 0.0;
     double too_long_s = dt_s;
-    for (int i = 0; i < kBisections; ++i) {
-        const double middle_s = (driven_s + too_long_s) / 2.0;
-        (passes_after(middle_s) ? too_long_s : driven_s) = middle_s;
+    for (int i = 0; i < kMaxHalvings && short_of < -kCloseEnough; ++i) {
+        const double middle_s = (driven_s * too_far - too_long_s * short_of) / (too_far - short_of);
+        const double passed = passed_after(middle_s);
+        if (passed > 0.0) {
+            too_long_s = middle_s;
+            too_far = passed;
+            short_of /= 2.0;
+        } else {
+            driven_s = middle_s;
+            short_of = passed;
+            too_far /= 2.0;
+        }
     }
     const Motion turned = drive.at(from, driven_s);
     return stop_of(turned, limits).at(turned, dt_s - driven_s);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "shield/rounding.hpp"
+
 namespace holdfast {
 namespace {
 
@@ -33,8 +35,7 @@ ChannelContext context_of(const CommandChannel& channel, std::span<const StateSa
 }
 
 bool start_within(const ChannelRules& rules, const Motion& start) {
-    const double value = rules.kind == ChannelKind::kPosition ? start.position : start.velocity;
-    return value >= rules.limits.min && value <= rules.limits.max;
+    return inside(rules.limits, rules.kind == ChannelKind::kPosition ? start.position : start.velocity);
 }
 
 bool measured(const ChannelContext& context) {
@@ -108,7 +109,7 @@ void Shield::choose(const ShieldInput& input, double dt_s) {
         rules_[c].speed_scale = follow ? zone.speed_scale : 1.0;
     }
     stop_together(input, dt_s);
-    for (const Mimic& mimic : mimics_) follow_leader(mimic, input);
+    for (Mimic& mimic : mimics_) follow_leader(mimic, input);
 }
 
 // A channel that has to stop takes those with it that owe something to it.
@@ -132,30 +133,46 @@ bool Shield::group_must_stop(const Group& group, const ShieldInput& input, doubl
     return stop;
 }
 
-// The follower's own wish is not looked at, but for counting. Out of tolerance, the leader waits for it.
-void Shield::follow_leader(const Mimic& mimic, const ShieldInput& input) {
+// Hazard: two drives on one axis that hold what each of them measures pull against each other.
+void Shield::hold_one_place(const Mimic& mimic) {
     const ChannelContext& leader = context_[mimic.leader];
     ChannelContext& follower = context_[mimic.follower];
+    if (!history_[mimic.follower].started || !measured(leader) || !measured(follower)) return;
     const double rest = mimic.image(leader.position);
-    if (measured(leader) && measured(follower) && std::abs(rest - follower.position) <= mimic.tolerance)
-        follower.position = rest;  // both hold one place
-    if (action_[mimic.leader] == Action::kStop) return;
+    if (std::abs(rest - follower.position) <= mimic.tolerance) follower.position = rest;
+}
 
+// The follower's own wish is not looked at, but for counting.
+void Shield::follow_leader(Mimic& mimic, const ShieldInput& input) {
+    hold_one_place(mimic);
+    if (action_[mimic.leader] == Action::kStop) return;
     const Range& limits = rules_[mimic.leader].limits;
     const bool set = (input.set & bit(mimic.follower)) != 0;
     const double image = mimic.image(std::clamp(wish_[mimic.leader], limits.min, limits.max));
     if (set && !(std::abs(wish_[mimic.follower] - image) <= mimic.tolerance)) ++counts_.coupling;
     wish_[mimic.follower] = image;
     action_[mimic.follower] = action_[mimic.leader];
-
-    const ChannelHistory& ahead = history_[mimic.leader];
-    const ChannelHistory& behind = history_[mimic.follower];
-    if (!ahead.started || !behind.started) return;
-    if (std::abs(behind.sent - mimic.image(ahead.sent)) <= mimic.tolerance + kRuleRounding) return;
+    mimic.waiting = must_wait(mimic);
+    if (!mimic.waiting) return;
     action_[mimic.leader] = Action::kStop;
     action_[mimic.follower] = Action::kFollow;
+    const Motion ahead = motion_of(rules_[mimic.leader], history_[mimic.leader], context_[mimic.leader]);
     const bool position = rules_[mimic.leader].kind == ChannelKind::kPosition;
-    wish_[mimic.follower] = mimic.image(position ? ahead.sent : 0.0);
+    wish_[mimic.follower] = mimic.image(position ? stopping_point(ahead, rules_[mimic.leader].motion) : 0.0);
+}
+
+// Out of tolerance, or not in one motion: the two would drift apart. It ends when both stand in their places.
+bool Shield::must_wait(const Mimic& mimic) const {
+    constexpr double kInOneMotion = 1e-6;
+    const ChannelHistory& ahead = history_[mimic.leader];
+    const ChannelHistory& behind = history_[mimic.follower];
+    if (!ahead.started || !behind.started || !inside(rules_[mimic.leader].limits, ahead.sent)) return false;
+    const bool position = rules_[mimic.leader].kind == ChannelKind::kPosition;
+    const double apart = std::abs(behind.sent - mimic.image(ahead.sent));
+    const double drift = position ? std::abs(behind.velocity - mimic.multiplier * ahead.velocity) : 0.0;
+    if (apart > mimic.tolerance + kRuleRounding || drift > kInOneMotion) return true;
+    const bool stand = !position || (ahead.velocity == 0.0 && behind.velocity == 0.0);
+    return mimic.waiting && (!stand || apart > mimic.tolerance / 2.0);
 }
 
 double Shield::filter_channel(std::size_t channel, double dt_s) {
@@ -174,11 +191,11 @@ void Shield::keep_group(const Group& group, std::span<const StateSample> state, 
     if (!known || !wants_more_than_stop(group, step_time(dt_s))) return;
     look_at_start(group, state);
     mix(group, 1.0);
-    const Broken broken = broken_by(group, state);
+    const Broken broken = broken_by(group, state, step_time(dt_s));
     if (!broken.any()) return;
     if (broken.coupling) ++counts_.coupling;
     if (broken.workspace) ++counts_.workspace;
-    mix(group, possible_share(group, state));
+    mix(group, possible_share(group, state, step_time(dt_s)));
     for_each(group.channels, [&](std::size_t c) {
         take_over(rules_[c], paths_[c].from, history_[c]);
         const Range& limits = rules_[c].limits;
@@ -207,13 +224,13 @@ bool Shield::wants_more_than_stop(const Group& group, double step_s) {
     return more;
 }
 
-double Shield::possible_share(const Group& group, std::span<const StateSample> state) {
+double Shield::possible_share(const Group& group, std::span<const StateSample> state, double step_s) {
     double possible = 0.0;
     double too_much = 1.0;
     for (int i = 0; i < kHalvings; ++i) {
         const double middle = (possible + too_much) / 2.0;
         mix(group, middle);
-        (broken_by(group, state).any() ? too_much : possible) = middle;
+        (broken_by(group, state, step_s).any() ? too_much : possible) = middle;
     }
     return possible;
 }
@@ -243,7 +260,7 @@ bool Shield::worse(double worst, double at_start, double at_end) const {
     return worst > at_start + kRuleRounding || at_end >= at_start;
 }
 
-Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample> state) {
+Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample> state, double step_s) {
     Broken broken;
     for (std::size_t i = 0; i < group.couplings.size(); ++i) {
         const CouplingRule& rule = group.couplings[i];
@@ -253,7 +270,8 @@ Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample
     if (group.workspace) {
         const double at_end =
             workspace_at_start_ <= kRuleRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
-        broken.workspace = worse(workspace_->worst_excess(paths_, state), workspace_at_start_, at_end);
+        broken.workspace =
+            worse(workspace_->worst_excess(paths_, state, step_s), workspace_at_start_, at_end);
     }
     return broken;
 }

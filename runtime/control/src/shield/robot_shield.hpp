@@ -53,6 +53,7 @@ class Shield {
         double multiplier;
         double offset;
         double tolerance;
+        bool waiting{};  // the leader, until the follower stands where it should
         [[nodiscard]] double image(double value) const { return multiplier * value + offset; }
     };
     // Channels that are slowed down together.
@@ -70,15 +71,18 @@ class Shield {
     void add_mimic(const Coupling& coupling);
     void add_group(std::span<const std::size_t> channels, const Coupling* coupling);
     void choose(const ShieldInput& input, double dt_s);
-    void follow_leader(const Mimic& mimic, const ShieldInput& input);
+    void follow_leader(Mimic& mimic, const ShieldInput& input);
+    void hold_one_place(const Mimic& mimic);
+    [[nodiscard]] bool must_wait(const Mimic& mimic) const;
     void stop_together(const ShieldInput& input, double dt_s);
     [[nodiscard]] bool group_must_stop(const Group& group, const ShieldInput& input, double dt_s);
     double filter_channel(std::size_t channel, double dt_s);
     void keep_group(const Group& group, std::span<const StateSample> state, double dt_s);
     [[nodiscard]] bool wants_more_than_stop(const Group& group, double step_s);
-    [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state);
+    [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state,
+                                        double step_s);
     void mix(const Group& group, double share);
-    [[nodiscard]] Broken broken_by(const Group& group, std::span<const StateSample> state);
+    [[nodiscard]] Broken broken_by(const Group& group, std::span<const StateSample> state, double step_s);
     void look_at_start(const Group& group, std::span<const StateSample> state);
     [[nodiscard]] bool worse(double worst, double at_start, double at_end) const;
 

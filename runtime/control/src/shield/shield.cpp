@@ -3,27 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "shield/jerk_limited.hpp"
+#include "shield/rounding.hpp"
+
 namespace holdfast {
 namespace {
 
 bool usable(double dt_s) { return std::isfinite(dt_s) && dt_s > 0.0; }
 
-bool inside(const Range& range, double value) { return value >= range.min && value <= range.max; }
-
-bool near(double a, double b, double relative) {
-    return std::abs(a - b) <= relative * std::max({1.0, std::abs(a), std::abs(b)});
-}
-
-// Rounding of a sum of steps is neither a motion nor a broken rule.
-bool same(double a, double b) { return near(a, b, 1e-12); }
-
-double toward(double from, double to, double step) { return std::clamp(to, from - step, from + step); }
-
 bool measured(const ChannelContext& context) {
     return context.position_fresh && std::isfinite(context.position);
 }
-
-bool has_jerk_limit(const ChannelRules& rules) { return std::isfinite(rules.motion.jerk); }
 
 // The highest speed v from which a stop is possible within `distance`, one more step at v included:
 // v*dt + v^2/(2a) = distance. Decelerating by `accel` from there keeps this true for every later dt.
@@ -31,13 +21,6 @@ double approach_speed(double distance, double accel, double dt_s) {
     if (distance <= 0.0) return 0.0;
     const double step = accel * dt_s;
     return 2.0 * accel * distance / (step + std::sqrt(step * step + 2.0 * accel * distance));
-}
-
-// A motion that is outside already may not go further out.
-bool stays_within(const Range& limits, double now, const Range& path) {
-    const double min = std::min(limits.min, now);
-    const double max = std::max(limits.max, now);
-    return (path.min >= min || near(path.min, min, 1e-9)) && (path.max <= max || near(path.max, max, 1e-9));
 }
 
 // The rate that leads a position channel to `target` and lets it stop there, within max_rate and max_accel.
@@ -63,58 +46,6 @@ double stopping_velocity(const Range& limits, double position, double velocity, 
     return reached;
 }
 
-// The limits have the last word. Coming from outside them, there is no jump either: each value is nearer.
-double limits_again(const Range& limits, double last, double value, ShieldCounts& counts) {
-    const double limited = std::clamp(value, limits.min, limits.max);
-    if (same(limited, value)) return limited;
-    ++counts.conflict;
-    return inside(limits, last) ? limited : value;
-}
-
-Motion motion_of(const ChannelHistory& history) {
-    return {history.sent, history.velocity, history.acceleration};
-}
-
-void settle_at(const Motion& motion, ChannelHistory& history) {
-    history.sent = motion.position;
-    history.velocity = motion.velocity;
-    history.acceleration = motion.acceleration;
-}
-
-// The stop without its jerk limit.
-Motion hard_stop(const Motion& from, double accel, double dt_s) {
-    const double velocity = toward(from.velocity, 0.0, accel * dt_s);
-    const double acceleration = velocity == 0.0 ? 0.0 : (velocity - from.velocity) / dt_s;
-    return {from.position + velocity * dt_s, velocity, acceleration};
-}
-
-bool stops_within_limits(const ChannelRules& rules, const Motion& motion) {
-    return stays_within(rules.limits, motion.position, stopping_range(motion, rules.motion));
-}
-
-double position_with_jerk(const ChannelRules& rules, double wish, double dt_s, ChannelHistory& history,
-                          ShieldCounts& counts) {
-    const Motion last = motion_of(history);
-    Motion next;
-    if (stops_within_limits(rules, last)) {
-        next = step_toward(last, wish, rules.max_rate * rules.speed_scale, rules.motion, dt_s);
-    } else {
-        ++counts.stopping_distance;
-        ++counts.conflict;
-        next = hard_stop(last, rules.motion.acceleration, dt_s);
-    }
-    if (near(next.position, wish, 1e-11) && std::abs(next.velocity) < 1e-9) next = {wish, 0.0, 0.0};
-    if (next.position != wish) ++counts.rate_limited;
-    const double meant = next.position;
-    next.position = limits_again(rules.limits, last.position, meant, counts);
-    if (!same(next.position, meant)) {
-        next.velocity = (next.position - last.position) / dt_s;
-        next.acceleration = 0.0;
-    }
-    settle_at(next, history);
-    return history.sent;
-}
-
 double shield_position(const ChannelRules& rules, double wish, double dt_s, ChannelHistory& history,
                        ShieldCounts& counts) {
     if (has_jerk_limit(rules)) return position_with_jerk(rules, wish, dt_s, history, counts);
@@ -127,62 +58,6 @@ double shield_position(const ChannelRules& rules, double wish, double dt_s, Chan
     if (value != wish && velocity == profiled) ++counts.rate_limited;
     history.sent = limits_again(rules.limits, last, value, counts);
     history.velocity = history.sent == value ? velocity : (history.sent - last) / dt_s;
-    return history.sent;
-}
-
-// Of a velocity channel with a jerk limit: `position` is measured, and the new value holds for one more step
-// before it can be changed.
-bool stops_before_position_limits(const ChannelRules& rules, double position, const Motion& next,
-                                  double dt_s) {
-    Range path = stopping_range({position, next.velocity, next.acceleration}, rules.motion);
-    const double peak =
-        next.velocity + next.acceleration * std::abs(next.acceleration) / (2.0 * rules.motion.jerk);
-    path.max += std::max({0.0, next.velocity, peak}) * dt_s;
-    path.min += std::min({0.0, next.velocity, peak}) * dt_s;
-    return stays_within(*rules.position_limits, position, path);
-}
-
-// The longest way toward the wish, stopping for the rest of the step, that keeps the position limits.
-Motion velocity_before_limits(const ChannelRules& rules, const Motion& last, const VelocityChange& drive,
-                              double dt_s, ShieldCounts& counts) {
-    const auto driven = [&](double time_s) {
-        const Motion turned = drive.at(last, time_s);
-        return stop_of(turned, rules.motion).at(turned, dt_s - time_s);
-    };
-    const auto allowed = [&](const Motion& next) {
-        return stops_before_position_limits(rules, last.position, next, dt_s);
-    };
-    const Motion whole = drive.at(last, dt_s);
-    if (allowed(whole)) return whole;
-    ++counts.stopping_distance;
-    Motion best = driven(0.0);
-    if (!allowed(best)) {
-        ++counts.conflict;
-        return hard_stop(last, rules.motion.acceleration, dt_s);
-    }
-    double possible_s = 0.0;
-    double too_long_s = dt_s;
-    for (int i = 0; i < 12; ++i) {
-        const double middle_s = (possible_s + too_long_s) / 2.0;
-        const Motion next = driven(middle_s);
-        const bool good = allowed(next);
-        (good ? possible_s : too_long_s) = middle_s;
-        if (good) best = next;
-    }
-    return best;
-}
-
-double velocity_with_jerk(const ChannelRules& rules, double wish, const ChannelContext& context, double dt_s,
-                          ChannelHistory& history, ShieldCounts& counts) {
-    const Motion last{context.position, history.sent, history.acceleration};
-    const VelocityChange drive(last.velocity, last.acceleration, wish, rules.motion);
-    const Motion next = rules.position_limits ? velocity_before_limits(rules, last, drive, dt_s, counts)
-                                              : drive.at(last, dt_s);
-    if (next.velocity != wish) ++counts.rate_limited;
-    history.acceleration = next.acceleration;
-    const double limited = limits_again(rules.limits, history.sent, next.velocity, counts);
-    if (!same(limited, next.velocity)) history.acceleration = 0.0;
-    history.sent = limited;
     return history.sent;
 }
 
@@ -222,12 +97,6 @@ double hold_point(const ChannelRules& rules, const ChannelContext& context, cons
     return std::clamp(rest, rules.limits.min, rules.limits.max);
 }
 
-Motion stop_step(const ChannelRules& rules, const Motion& last, double dt_s) {
-    const double accel = rules.motion.acceleration;
-    if (!has_jerk_limit(rules) || !stops_within_limits(rules, last)) return hard_stop(last, accel, dt_s);
-    return stop_of(last, rules.motion).at(last, dt_s);
-}
-
 Motion step_to_hold(const ChannelRules& rules, double dt_s, const ChannelHistory& history) {
     if (has_jerk_limit(rules)) {
         const Motion next = step_toward(motion_of(history), history.hold, rules.max_rate, rules.motion, dt_s);
@@ -243,7 +112,7 @@ double hold_position(const ChannelRules& rules, const ChannelContext& context, d
     const double last = history.sent;
     Motion next;
     if (!history.holding && (history.velocity != 0.0 || history.acceleration != 0.0)) {
-        next = stop_step(rules, motion_of(history), dt_s);
+        next = position_stop(rules, motion_of(history), dt_s);
         if (!has_jerk_limit(rules)) next.acceleration = 0.0;
     } else {
         if (!history.holding) history.hold = hold_point(rules, context, history);
@@ -259,10 +128,7 @@ double hold_position(const ChannelRules& rules, const ChannelContext& context, d
 double stop_velocity(const ChannelRules& rules, const ChannelContext& context, double dt_s,
                      ChannelHistory& history) {
     const Motion last{measured(context) ? context.position : 0.0, history.sent, history.acceleration};
-    Motion next = stop_of(last, rules.motion).at(last, dt_s);
-    const bool judged = rules.position_limits && measured(context);
-    if (!has_jerk_limit(rules) || (judged && !stops_before_position_limits(rules, last.position, next, dt_s)))
-        next = hard_stop(last, rules.motion.acceleration, dt_s);
+    const Motion next = velocity_stop(rules, last, measured(context), dt_s);
     history.sent = next.velocity;
     history.acceleration = has_jerk_limit(rules) ? next.acceleration : 0.0;
     return history.sent;
@@ -314,7 +180,7 @@ bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt
         if (position && !measured(context)) return false;
         history = {.sent = position ? context.position : 0.0, .started = true};
     }
-    if (usable(dt_s) && dt_s > kMaxStepS) {
+    if (rules.kind == ChannelKind::kPosition && usable(dt_s) && dt_s > kMaxStepS) {
         history.velocity = 0.0;
         history.acceleration = 0.0;
     }

@@ -92,8 +92,9 @@ struct ChannelHistory {
 // True: shield_command gives the safe command, whatever the other channels do.
 [[nodiscard]] bool must_stop(const ChannelRules& rules, double wish, const ChannelContext& context,
                              double dt_s);
-// What both do first: start from the measurement, and forget a motion that a long pause has ended. False: a
-// position channel without a measurement, which has nothing to start from.
+// What both do first: start from the measurement, and forget a motion that a long pause has ended (a position
+// that was sent has long been reached; a velocity goes on). False: a position channel without a measurement,
+// which has nothing to start from.
 bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt_s, ChannelHistory& history);
 [[nodiscard]] double step_time(double dt_s);
 

@@ -37,9 +37,21 @@ WorkspaceRule::WorkspaceRule(const RobotConfig& config, const Workspace& workspa
         extension.push_back(max_extension_m(config, source));
     }
     for (std::size_t tool = 0; tool < tool_count_; ++tool) {
-        for (std::size_t joint = 0; joint < q_.size(); ++joint)
-            reach_m_.push_back(forward_.reach_m(tool, joint, extension));
+        for (std::size_t joint = 0; joint < q_.size(); ++joint) {
+            const bool turns = workspace_.model.joints[joint].type == kinematics::JointType::kRevolute;
+            const double lever = turns ? forward_.reach_m(tool, joint, extension) : 1.0;
+            lever_m_.push_back(forward_.moves(tool, joint) ? lever : 0.0);
+        }
     }
+    std::array<Path, kMaxCommandChannels> fastest{};
+    for (std::size_t c = 0; c < config.commands.size(); ++c) {
+        const CommandChannel& command = config.commands[c];
+        const bool position = command.kind == ChannelKind::kPosition;
+        const double speed = std::max(std::abs(command.limits.min), std::abs(command.limits.max));
+        fastest[c].peak_velocity = position ? command.max_rate : speed;
+        fastest[c].peak_acceleration = command.max_accel;
+    }
+    for (std::size_t tool = 0; tool < tool_count_; ++tool) step_curvature_[tool] = curvature(tool, fastest);
 }
 
 bool WorkspaceRule::joints_known(std::span<const StateSample> state) const {
@@ -79,7 +91,9 @@ double WorkspaceRule::excess_placed() const {
 
 double WorkspaceRule::excess_at_start(std::span<const Path> paths, std::span<const StateSample> state) {
     place_at(paths, state, 0.0);
-    return excess_placed();
+    start_ = tools_;
+    start_excess_ = excess_placed();
+    return start_excess_;
 }
 
 double WorkspaceRule::excess_at_end(std::span<const Path> paths, std::span<const StateSample> state) {
@@ -95,10 +109,10 @@ double WorkspaceRule::curvature(std::size_t tool, std::span<const Path> paths) c
     double speed = 0.0;
     for (std::size_t joint = 0; joint < q_.size(); ++joint) {
         const JointSource& source = workspace_.sources[joint];
-        if (!source.command || !forward_.moves(tool, joint)) continue;
+        const double lever = lever_m_[tool * q_.size() + joint];
+        if (!source.command || lever == 0.0) continue;
         const Path& path = paths[*source.command];
         const bool turns = workspace_.model.joints[joint].type == kinematics::JointType::kRevolute;
-        const double lever = turns ? reach_m_[tool * q_.size() + joint] : 1.0;
         direct += lever * path.peak_acceleration;
         speed += lever * path.peak_velocity;
         if (turns) turning += path.peak_velocity;
@@ -106,20 +120,53 @@ double WorkspaceRule::curvature(std::size_t tool, std::span<const Path> paths) c
     return direct + 2.0 * turning * speed;
 }
 
-double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state) {
+// Far from every face the whole path is in a ball around where it begins, and nothing else has to be looked
+// at.
+bool WorkspaceRule::clear_of_all(std::span<const Path> paths, double step_s) const {
+    for (std::size_t tool = 0; tool < tool_count_; ++tool) {
+        const Eigen::Vector3d& point = tools_[tool];
+        double ball = workspace_.margin_m + (point - start_[tool]).norm();
+        ball += step_s * step_s / 8.0 * step_curvature_[tool];
+        for (std::size_t joint = 0; joint < q_.size(); ++joint) {
+            const JointSource& source = workspace_.sources[joint];
+            if (!source.command) continue;
+            const Path& path = paths[*source.command];
+            ball += lever_m_[tool * q_.size() + joint] * path.peak_velocity * path.duration_s;
+        }
+        if (outside_all(workspace_.boxes, point, ball) > 0.0 ||
+            inside_any(workspace_.keep_out, point, point, ball) > 0.0)
+            return false;
+    }
+    return true;
+}
+
+double WorkspaceRule::excess_of_piece(const Tools& from, const Margins& margin_m) const {
+    double worst = 0.0;
+    for (std::size_t tool = 0; tool < tool_count_; ++tool) {
+        worst = std::max({worst, outside_all(workspace_.boxes, from[tool], tools_[tool], margin_m[tool]),
+                          inside_any(workspace_.keep_out, from[tool], tools_[tool], margin_m[tool])});
+    }
+    return worst;
+}
+
+double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state,
+                                   double step_s) {
     place_at(paths, state, 0.0);
-    double worst = excess_placed();
+    if (clear_of_all(paths, step_s)) return 0.0;
     const double piece_s = longest_s(paths) / kPieces;
-    if (piece_s == 0.0) return worst;
-    for (int piece = 1; piece <= kPieces; ++piece) {
+    // On the way back from outside, the bulge would hide that each place is nearer.
+    const double bulges = start_excess_ > kRuleRounding ? 0.0 : 1.0 / 8.0;
+    Margins step_margin{};
+    Margins margin{};
+    for (std::size_t tool = 0; tool < tool_count_; ++tool) {
+        step_margin[tool] = workspace_.margin_m + bulges * step_s * step_s * step_curvature_[tool];
+        margin[tool] = workspace_.margin_m + bulges * piece_s * piece_s * curvature(tool, paths);
+    }
+    double worst = excess_of_piece(start_, step_margin);
+    for (int piece = 1; piece <= kPieces && piece_s > 0.0; ++piece) {
         const Tools before = tools_;
         place_at(paths, state, piece * piece_s);
-        for (std::size_t tool = 0; tool < tool_count_; ++tool) {
-            const double bulge = piece_s * piece_s / 8.0 * curvature(tool, paths);
-            const double margin = workspace_.margin_m + bulge;
-            worst = std::max({worst, outside_all(workspace_.boxes, before[tool], tools_[tool], margin),
-                              inside_any(workspace_.keep_out, before[tool], tools_[tool], margin)});
-        }
+        worst = std::max(worst, excess_of_piece(before, margin));
     }
     return worst;
 }

@@ -123,7 +123,7 @@ TEST(Jerk, StopsKeepIt) {
     ChannelHistory turning{.sent = 3.0, .started = true};
     for (int i = 0; i < 2000; ++i) {
         const ChannelHistory before = turning;
-        ASSERT_GE(safe_command(rail(), at(-0.9), 0.001, turning), 0.0);
+        ASSERT_GE(safe_command(rail(), at(-0.9), 0.001, turning), -1e-12);
         expect_jerk_kept(rail(), before, turning, 0.001);
     }
     EXPECT_EQ(turning.sent, 0.0);

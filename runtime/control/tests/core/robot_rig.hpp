@@ -65,10 +65,10 @@ struct RigDrive {
 
 class RobotRig {
   public:
-    explicit RobotRig(RealtimeGrade grade = {}) {
+    explicit RobotRig(RealtimeGrade grade = {}, const std::string& file = "every_kind.toml") {
         rig_clock() = 1'000'000 * kMs;
         auto loaded =
-            load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/every_kind.toml");
+            load_robot_config(std::string(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/") + file);
         config = std::move(*loaded);
         hub = std::move(*open_drive_side("unix:plant.sock", run_directory.path()));
         tier1 = std::make_unique<Tier1>(config, std::move(*DriveBus::open(config, run_directory.path())),

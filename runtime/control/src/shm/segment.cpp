@@ -8,14 +8,55 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 
-#include "shm/words.hpp"
+#include "shm/seqlock.hpp"
 
 namespace holdfast::shm {
 namespace {
 
 constexpr int kReadAttempts = 16;
+
+// Words of a segment's data, wherever they lie.
+using SharedWord [[gnu::may_alias]] = Word;
+
+template <typename Data>
+constexpr std::size_t words_of() {
+    static_assert(std::is_trivially_copyable_v<Data> && sizeof(Data) % sizeof(Word) == 0 &&
+                  alignof(Data) == alignof(Word));
+    return sizeof(Data) / sizeof(Word);
+}
+
+// What seqlock.hpp works on: a segment that this process maps, for writing or only for reading.
+template <typename Segment>
+class Writable {
+  public:
+    explicit Writable(Segment& segment)
+        : sequence_(segment.sequence), words_(reinterpret_cast<SharedWord*>(&segment.data)) {}
+    [[nodiscard]] Word load_sequence(std::memory_order order) const { return sequence_.load(order); }
+    void store_sequence(Word value, std::memory_order order) { sequence_.store(value, order); }
+    void store_word(std::size_t i, Word value) { __atomic_store_n(words_ + i, value, __ATOMIC_RELEASE); }
+
+  private:
+    std::atomic<Word>& sequence_;
+    SharedWord* words_;
+};
+
+template <typename Segment>
+class Readable {
+  public:
+    explicit Readable(const Segment& segment)
+        : sequence_(segment.sequence), words_(reinterpret_cast<const SharedWord*>(&segment.data)) {}
+    [[nodiscard]] Word load_sequence(std::memory_order order) const { return sequence_.load(order); }
+    [[nodiscard]] Word load_word(std::size_t i) const {
+        return __atomic_load_n(words_ + i, __ATOMIC_ACQUIRE);
+    }
+
+  private:
+    const std::atomic<Word>& sequence_;
+    const SharedWord* words_;
+};
 
 template <typename Segment>
 struct Identity;
@@ -73,10 +114,9 @@ Writer<Segment>::~Writer() {
 
 template <typename Segment>
 void Writer<Segment>::publish(const decltype(Segment::data)& data) {
-    const std::uint64_t sequence = segment_->sequence.load(std::memory_order_relaxed);
-    segment_->sequence.store(sequence + 1, std::memory_order_relaxed);
-    store_words(segment_->data, data);
-    segment_->sequence.store(sequence + 2, std::memory_order_release);
+    Writable memory(*segment_);
+    const auto* words = reinterpret_cast<const SharedWord*>(&data);
+    seqlock_write(memory, words, words_of<decltype(Segment::data)>());
 }
 
 template <typename Segment>
@@ -129,15 +169,11 @@ Reader<Segment>::~Reader() {
 template <typename Segment>
 bool Reader<Segment>::read(decltype(Segment::data)& data) const {
     decltype(Segment::data) copy;
-    for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-        const std::uint64_t before = segment_->sequence.load(std::memory_order_acquire);
-        if (before % 2 != 0) continue;
-        load_words(copy, segment_->data);
-        if (segment_->sequence.load(std::memory_order_relaxed) != before) continue;
-        data = copy;
-        return true;
-    }
-    return false;
+    const Readable memory(*segment_);
+    auto* words = reinterpret_cast<SharedWord*>(&copy);
+    if (!seqlock_read(memory, words, words_of<decltype(Segment::data)>(), kReadAttempts)) return false;
+    data = copy;
+    return true;
 }
 
 template class Writer<StateSegment>;

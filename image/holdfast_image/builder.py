@@ -39,6 +39,7 @@ PACKAGES = (
     "cmake",
     "g++",
     "libcli11-dev",
+    "libeigen3-dev",
     "libexpected-dev",
     "libsystemd-dev",
     "libtomlplusplus-dev",

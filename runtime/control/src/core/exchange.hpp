@@ -49,12 +49,14 @@ enum class Blocker : std::uint32_t {
     kDriveError = 1u << 6,
     kStateStale = 1u << 7,
     kBusy = 1u << 8,  // armed or stopping already
+    kEstimate = 1u << 9,
 };
 
 // What the service thread tells people, beyond the state segment.
 struct Status {
     std::uint32_t blockers{};
-    std::uint64_t stale_states{};  // bit per state channel
+    std::uint64_t stale_states{};      // bit per state channel
+    std::uint32_t untrusted_joints{};  // bit per command channel
     shm::StopCause latch_cause{};
     std::array<std::uint32_t, kMaxDrives> axis_error{};
 };

@@ -234,6 +234,7 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
     if (has(blockers, Blocker::kRealtime)) texts.insert(texts.end(), shortfalls_.begin(), shortfalls_.end());
     if (has(blockers, Blocker::kDriveError)) add_drive_texts(status, texts);
     if (has(blockers, Blocker::kStateStale)) add_state_texts(status, texts);
+    if (has(blockers, Blocker::kEstimate)) add_estimate_texts(status, texts);
     add(Blocker::kBusy, "the robot is armed or stopping; wait for standstill");
     return texts;
 }
@@ -251,6 +252,15 @@ void Service::add_state_texts(const Status& status, std::vector<std::string>& te
         if ((status.stale_states >> s & 1u) == 0) continue;
         texts.push_back("state " + config_.states[s].name + " is stale; check drive " +
                         config_.drives[config_.states[s].drive].name + " and its link");
+    }
+}
+
+void Service::add_estimate_texts(const Status& status, std::vector<std::string>& texts) const {
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        if ((status.untrusted_joints >> c & 1u) == 0) continue;
+        texts.push_back("the estimate of joint " + config_.commands[c].name +
+                        " does not fit its measurements; hold the joint still, and check its encoder, "
+                        "turns_per_unit and [estimator]");
     }
 }
 

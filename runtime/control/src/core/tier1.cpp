@@ -60,6 +60,8 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       engine_(engine),
       grade_(grade),
       clock_(clock),
+      estimation_(config, imu_states(config)),
+      phases_(clock),
       ladder_(config.control.overrun_limit, config.control.overrun_window) {
     data_.boot_id = boot_id;
     data_.realtime_degraded = grade.degraded ? 1 : 0;
@@ -67,19 +69,27 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
 
 void Tier1::cycle(const Wake& wake) {
     begin(wake);
+    phases_.begin(now_ns_);
+    shm::StateSegment& times = segment_.segment();
     bus_.receive(now_ns_, exchange_.counters);
     watch_drive_errors();
+    phases_.end(times.read);
+    estimation_.update(bus_, now_ns_, dt_s_, exchange_.counters);
+    phases_.end(times.estimate);
     safety_.read(exchange_.safety.load(std::memory_order_acquire), exchange_.counters);
     const Setpoint& setpoint = exchange_.setpoint.latest();
     decide(setpoint);
     publish_snapshot();
-    send_commands(setpoint);
+    filter_commands(setpoint);
+    phases_.end(times.shield);
+    send_commands();
     send_drive_requests();
+    phases_.end(times.write);
     update_motion();
     if (data_.mode == Mode::kStopping) finish_stop();
     publish(setpoint);
-    record(segment_.segment().wake, wake.woke_ns - wake.scheduled_ns);
-    record(segment_.segment().cycle, clock_() - wake.woke_ns);
+    record(times.wake, wake.woke_ns - wake.scheduled_ns);
+    record(times.cycle, clock_() - wake.woke_ns);
     exchange_.cycles.store(data_.cycle, std::memory_order_release);
 }
 
@@ -91,7 +101,8 @@ void Tier1::begin(const Wake& wake) {
     ++data_.cycle;
     period_ += 1 + wake.skipped;
     requests_ = exchange_.requests.exchange(0, std::memory_order_acquire);
-    if (wake.skipped > 0) {
+    overrun_ = wake.skipped > 0;
+    if (overrun_) {
         exchange_.counters.add(Counter::kOverruns);
         exchange_.counters.add(Counter::kSkippedCycles, wake.skipped);
         too_many_overruns_ = ladder_.overrun(period_);
@@ -203,6 +214,7 @@ std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
     add_if(grade_.refused, Blocker::kRealtime);
     add_if(drive_error, Blocker::kDriveError);
     add_if(stale_states_ != 0, Blocker::kStateStale);
+    add_if(estimation_.untrusted() != 0, Blocker::kEstimate);
     add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
     return found;
 }
@@ -245,18 +257,31 @@ void Tier1::publish_snapshot() {
     exchange_.snapshot.publish();
 }
 
-// Rule 1: a complete frame to every drive, in every mode.
-void Tier1::send_commands(const Setpoint& setpoint) {
-    bool follow = drives_ready_ && setpoint.mono_ns > armed_at_ns_;
-    if (follow && now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
+// Whether the controller's wishes may move the robot in this cycle.
+bool Tier1::follows(const Setpoint& setpoint) {
+    if (!drives_ready_ || setpoint.mono_ns <= armed_at_ns_) return false;
+    if (now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
         exchange_.counters.add(Counter::kSetpointStale);
-        follow = false;
+        return false;
     }
-    bool all_sent = true;
+    // The wish was meant for a moment that the overrun has swallowed: hold for this cycle.
+    return !overrun_;
+}
+
+void Tier1::filter_commands(const Setpoint& setpoint) {
+    const bool follow = follows(setpoint);
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
         forget_idle_channel(d);
         data_.sent[c] = command(c, setpoint, follow);
+    }
+}
+
+// Rule 1: a complete frame to every drive, in every mode.
+void Tier1::send_commands() {
+    bool all_sent = true;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        const std::size_t c = config_.drives[d].command;
         if (has_safe_value(c)) all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
     }
     if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);
@@ -268,10 +293,10 @@ double Tier1::command(std::size_t channel, const Setpoint& setpoint, bool follow
     const bool set = (setpoint.set >> channel & 1u) != 0;
     if (!follow || (!set && c.kind == ChannelKind::kPosition)) {
         data_.requested[channel] = history.sent;
-        return safe_command(c, context(c), dt_s_, history);
+        return safe_command(c, context(channel), dt_s_, history);
     }
     data_.requested[channel] = set ? setpoint.value[channel] : c.default_value;
-    return shield_command(c, data_.requested[channel], context(c), dt_s_, history, shield_counts_);
+    return shield_command(c, data_.requested[channel], context(channel), dt_s_, history, shield_counts_);
 }
 
 // A position channel that was never measured has no safe value: any number would be a move. Its drive keeps
@@ -280,19 +305,21 @@ bool Tier1::has_safe_value(std::size_t channel) const {
     return config_.commands[channel].kind != ChannelKind::kPosition || history_[channel].started;
 }
 
-ChannelContext Tier1::context(const CommandChannel& channel) const {
-    if (!channel.position_state) return {};
-    const Sample& sample = bus_.sample(*channel.position_state);
+// Rule 6: a position whose estimate has failed is as good as none.
+ChannelContext Tier1::context(std::size_t channel) const {
+    const auto& position_state = config_.commands[channel].position_state;
+    if (!position_state) return {};
+    const Sample& sample = bus_.sample(*position_state);
     const bool received = sample.mono_ns != 0;
     return {received ? sample.value : std::numeric_limits<double>::quiet_NaN(),
-            bus_.fresh(*channel.position_state, now_ns_)};
+            bus_.fresh(*position_state, now_ns_) && estimation_.trusted(channel)};
 }
 
 // A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
 void Tier1::forget_idle_channel(std::size_t drive) {
     const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kIdle;
-    const CommandChannel& channel = config_.commands[config_.drives[drive].command];
-    if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
+    const std::size_t channel = config_.drives[drive].command;
+    if (idle && context(channel).position_fresh) history_[channel] = {};
 }
 
 // After the command frames: a drive that is enabled already has the value to hold. One drive a cycle: the
@@ -370,11 +397,14 @@ void Tier1::publish(const Setpoint& setpoint) {
     data_.counters[bit(Counter::kShieldRateLimited)] = shield_counts_.rate_limited;
     data_.counters[bit(Counter::kShieldStoppingDistance)] = shield_counts_.stopping_distance;
     data_.counters[bit(Counter::kShieldConflict)] = shield_counts_.conflict;
+    estimation_.publish(data_);
+    data_.joints_untrusted = estimation_.untrusted();
     segment_.publish(data_);
 
     Status& status = exchange_.status.writable();
     status.blockers = blockers(setpoint);
     status.stale_states = stale_states_;
+    status.untrusted_joints = estimation_.untrusted();
     status.latch_cause = safety_.cause();
     for (std::size_t d = 0; d < config_.drives.size(); ++d) status.axis_error[d] = bus_.axis_error(d);
     exchange_.status.publish();

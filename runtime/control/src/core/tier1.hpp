@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "core/drive_bus.hpp"
+#include "core/estimation.hpp"
 #include "core/exchange.hpp"
 #include "core/overrun_ladder.hpp"
+#include "core/phases.hpp"
 #include "core/safety_view.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
@@ -54,10 +56,12 @@ class Tier1 {
     [[nodiscard]] std::optional<Cause> drive_cause();
     [[nodiscard]] std::uint32_t blockers(const Setpoint& setpoint) const;
     [[nodiscard]] bool all_drives_enabled() const;
-    void send_commands(const Setpoint& setpoint);
+    void filter_commands(const Setpoint& setpoint);
+    [[nodiscard]] bool follows(const Setpoint& setpoint);
+    void send_commands();
     [[nodiscard]] double command(std::size_t channel, const Setpoint& setpoint, bool follow);
     [[nodiscard]] bool has_safe_value(std::size_t channel) const;
-    [[nodiscard]] ChannelContext context(const CommandChannel& channel) const;
+    [[nodiscard]] ChannelContext context(std::size_t channel) const;
     void forget_idle_channel(std::size_t drive);
     void send_drive_requests();
     void enable_in_turn();
@@ -78,7 +82,10 @@ class Tier1 {
     Clock clock_;
 
     SafetyView safety_;
+    Estimation estimation_;
+    PhaseTimer phases_;
     OverrunLadder ladder_;
+    bool overrun_{false};  // the last cycle ended after its successor was due
     bool too_many_overruns_{false};
     std::array<ChannelHistory, kMaxCommandChannels> history_{};
     std::array<std::uint32_t, kMaxDrives> last_axis_error_{};

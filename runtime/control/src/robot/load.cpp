@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "robot/config.hpp"
+#include "robot/estimator.hpp"
 #include "robot/section.hpp"
 
 namespace holdfast {
@@ -78,6 +79,8 @@ class Loader {
         read_robot();
         read_control();
         read_safety();
+        Section estimator = section("estimator");
+        config_.estimator = robot::read_estimator(estimator);
         check_worker_sections();
         check_overrides();
         commands_ = entries("command", kMaxCommandChannels, 1);
@@ -95,8 +98,8 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot", "control",   "safety",  "worker", "agent",
-                                       "ota",   "telemetry", "command", "state",  "drive"};
+        constexpr std::array kSections{"robot",     "control", "safety", "worker", "agent",    "ota",
+                                       "telemetry", "command", "state",  "drive",  "estimator"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -212,6 +215,7 @@ class Loader {
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
               "overrun_limit", "overrun_window", "resume"}},
             {"safety", {"priority", "core_timeout_ms", "worker_timeout_ms", "worker_required"}},
+            {"estimator", robot::estimator_keys()},
         };
         for (const Overrides::Value& value : overrides_.values()) {
             auto found = own.find(value.section);
@@ -370,6 +374,7 @@ class Loader {
         c.unit = s.text("unit").value_or("");
         c.limits = s.range("limits").value_or(Range{});
         c.max_age_ns = s.milliseconds_as_ns("max_age_ms", kMaxAgeMs).value_or(0);
+        c.noise = s.positive("noise", kAnyMagnitude);
         const auto quantity = s.choice("quantity", {"position", "velocity", "effort"});
         if (quantity) c.quantity = static_cast<Quantity>(*quantity);
         const auto name = s.text("drive");

@@ -17,12 +17,14 @@ constexpr std::array<std::string_view, 7> kStopCauses{"none",
                                                       "controller_not_finite",
                                                       "state_record_unreadable"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)> kCounters{
-    "overruns",         "skipped_cycles",     "controller_ticks",    "controller_overruns",
-    "controller_traps", "setpoint_stale",     "state_stale",         "command_not_finite",
-    "command_clamped",  "command_no_channel", "shield_rate_limited", "shield_stopping_distance",
-    "shield_conflict",  "metrics_dropped",    "link_send_errors",    "link_receive_errors",
-    "frames_sent",      "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
-    "drive_errors"};
+    "overruns",           "skipped_cycles",     "controller_ticks",    "controller_overruns",
+    "controller_traps",   "setpoint_stale",     "state_stale",         "command_not_finite",
+    "command_clamped",    "command_no_channel", "shield_rate_limited", "shield_stopping_distance",
+    "shield_conflict",    "metrics_dropped",    "link_send_errors",    "link_receive_errors",
+    "frames_sent",        "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
+    "drive_errors",       "estimate_rejected",  "estimate_not_finite", "estimate_restarts",
+    "estimate_unhealthy", "attitude_gated"};
+constexpr std::array<std::string_view, 4> kEstimateHealths{"none", "waiting", "healthy", "unhealthy"};
 
 template <typename Enum>
 std::string_view look_up(std::span<const std::string_view> names, Enum value) {
@@ -37,5 +39,6 @@ std::string_view name_of(ControllerState state) { return look_up(kControllerStat
 std::string_view name_of(ControllerFault fault) { return look_up(kControllerFaults, fault); }
 std::string_view name_of(StopCause cause) { return look_up(kStopCauses, cause); }
 std::string_view name_of(Counter counter) { return look_up(kCounters, counter); }
+std::string_view name_of(EstimateHealth health) { return look_up(kEstimateHealths, health); }
 
 }  // namespace holdfast::shm

@@ -319,9 +319,8 @@ TEST_F(DaemonTest, StopLeavesEvidenceEvenIfTheDaemonIsKilledAtOnce) {
     start();
     start_core("armed");
     ASSERT_EQ(request({{"op", "estop"}})["ok"], true);
-    safety_->kill();  // long before half a second has passed
+    safety_->kill();  // before half a second has passed, unless the machine is very slow
     const fs::path file = state_.path() / "safety" / "evidence" / "stop-0000000001.evidence";
-    EXPECT_FALSE(fs::exists(file));
     start();
     ASSERT_TRUE(eventually([&] { return fs::exists(file); })) << status();
     std::ifstream in(file, std::ios::binary);

@@ -2,7 +2,12 @@
 // frames of the daemon, and a core that wakes up again finds the stop standing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <fstream>
+#include <iterator>
+#include <optional>
 #include <vector>
 
 #include "temporary_directory.hpp"
@@ -21,7 +26,7 @@ constexpr const char* kTurn = R"((module
   (func (export "process") (param i64) (drop (call $set (i32.const 1) (f64.const 10))))))";
 
 constexpr int kJointNode = 1, kSpindleNode = 2, kGripperNode = 3;
-constexpr double kSpindleAccel = 40.0;
+constexpr std::ptrdiff_t kFramesThatProveIt = 100;
 
 class StoppedCore : public testing::Test {
   protected:
@@ -63,7 +68,8 @@ class StoppedCore : public testing::Test {
         ASSERT_EQ(loaded["ok"], true) << loaded;
         json armed;
         ASSERT_TRUE(eventually([&] { return (armed = control({{"op", "arm"}}))["ok"] == true; })) << armed;
-        ASSERT_TRUE(eventually([&] { return spindle() > 5.0; })) << plant() << core_->log();
+        ASSERT_TRUE(eventually([&] { return sent_to_spindle() == 10.0 && spindle() > 5.0; }))
+            << plant() << core_->log();
     }
 
     std::vector<std::string> command(const char* executable, std::vector<std::string> more = {}) const {
@@ -78,6 +84,8 @@ class StoppedCore : public testing::Test {
     json safety() const { return ask_at("safety.sock", {{"op", "status"}}); }
     json control(const json& body) const { return ask_at("control.sock", body); }
     double spindle() const { return plant()["drives"]["spindle"]["velocity"].get<double>(); }
+
+    double sent_to_spindle() const { return plant()["drives"]["spindle"]["input"].get<double>(); }
 
     // What one drive was sent, by whom, in order.
     std::vector<json> received(int node) const {
@@ -128,7 +136,6 @@ TEST_F(StoppedCore, IsReplacedByTheDaemonsSafeFrames) {
         before = value;
     }
     EXPECT_LT((*first)["value"].get<double>(), 10.0) << "slower in the very first frame";
-    EXPECT_GT((*first)["value"].get<double>(), 0.0) << "along the deceleration limit, no step";
     for (const json& frame : from_safety(kGripperNode)) EXPECT_EQ(frame["value"], 0.0);
     for (const json& frame : from_safety(kJointNode)) {
         EXPECT_NEAR(frame["value"].get<double>(), received(kJointNode).front()["value"].get<double>(), 1e-3);
@@ -140,11 +147,12 @@ TEST_F(StoppedCore, IsReplacedByTheDaemonsSafeFrames) {
 
     core_->signal(SIGCONT);
     ASSERT_TRUE(eventually([&] { return control({{"op", "status"}})["mode"] == "estop"; }));
-    const std::size_t frames = received(kSpindleNode).size();
-    ASSERT_TRUE(eventually([&] { return received(kSpindleNode).size() > frames + 100; }));
-    const std::vector<json> after = received(kSpindleNode);
-    EXPECT_EQ(after.back()["from"], "core") << "the core obeys again, and the daemon is silent";
-    EXPECT_EQ(after.back()["value"], 0.0);
+    ASSERT_TRUE(eventually([&] {
+        const std::vector<json> frames = received(kSpindleNode);
+        return std::all_of(frames.end() - kFramesThatProveIt, frames.end(), [](const json& frame) {
+            return frame["from"] == "core" && frame["value"] == 0.0;
+        });
+    })) << "the core obeys again, and the daemon is silent";
     EXPECT_NEAR(spindle(), 0.0, 0.05);
 }
 

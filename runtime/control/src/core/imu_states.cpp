@@ -29,8 +29,8 @@ std::optional<std::array<std::size_t, 3>> axes_of(const RobotConfig& config, std
 // The first sensor of which all six quantities are states of the robot.
 std::optional<ImuStates> imu_states(const RobotConfig& config) {
     for (std::size_t sensor = 0; sensor < config.sensors.size(); ++sensor) {
-        const auto rate = axes_of(config, sensor,
-                                  {Quantity::kAngularRateX, Quantity::kAngularRateY, Quantity::kAngularRateZ});
+        const auto rate = axes_of(
+            config, sensor, {Quantity::kAngularRateX, Quantity::kAngularRateY, Quantity::kAngularRateZ});
         const auto acceleration = axes_of(
             config, sensor, {Quantity::kAccelerationX, Quantity::kAccelerationY, Quantity::kAccelerationZ});
         if (rate && acceleration) return ImuStates{*rate, *acceleration};

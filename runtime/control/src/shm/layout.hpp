@@ -97,14 +97,15 @@ enum class Counter : std::uint32_t {
     kLinkOverflows = 26,      // frames lost in the controller
     kLinkDowns = 27,          // times an interface or serial device went away
     kLinkDamagedFrames = 28,  // serial: frames that failed their CRC
-    kShieldCoupling = 29,   // filter: cycles held back by a [[coupling]]
-    kShieldWorkspace = 30,  // by the [workspace]
-    kShieldZoneSlow = 31,   // cycles slowed down by a [[zone]]
-    kShieldZoneStop = 32,   // cycles stopped by a [[zone]]
+    kShieldCoupling = 29,     // filter: cycles held back by a [[coupling]]
+    kShieldWorkspace = 30,    // by the [workspace]
+    kShieldZoneSlow = 31,     // cycles slowed down by a [[zone]]
+    kShieldZoneStop = 32,     // cycles stopped by a [[zone]]
     kEstimateRejected = 33,   // measurements that did not fit the estimate
     kEstimateNotFinite = 34,  // measurements that are NaN or infinite
     kEstimateRestarts = 35,   // estimates started afresh after too many of either in a row
-    kEstimateUnhealthy = 36,  // per cycle and joint: its estimate has failed and is not yet proved right again
+    kEstimateUnhealthy =
+        36,               // per cycle and joint: its estimate has failed and is not yet proved right again
     kAttitudeGated = 37,  // accelerometer samples that measured motion
     kCount = 38,
 };

@@ -65,7 +65,7 @@ struct StateChannel {
     Range limits;
     std::int64_t max_age_ns{};
     std::optional<std::size_t> sensor{};  // index into sensors; empty: a drive measures it
-    std::optional<double> noise;          // standard deviation of a sample; else [estimator] derives one
+    std::optional<double> noise{};          // standard deviation of a sample; else [estimator] derives one
 };
 
 struct Drive {

@@ -116,7 +116,8 @@ TEST(SerialFraming, FrameOnTheWire) {
 TEST(SerialFraming, HasNoZeroButItsEndAndComesBackEqual) {
     std::mt19937 chance(7);
     for (int i = 0; i < 20'000; ++i) {
-        CanFrame frame{.id = chance() & kMaxCanId, .size = static_cast<std::uint8_t>(chance() % 9)};
+        CanFrame frame{.id = static_cast<std::uint32_t>(chance() & kMaxCanId),
+                       .size = static_cast<std::uint8_t>(chance() % 9)};
         for (std::uint8_t b = 0; b < frame.size; ++b)
             frame.data[b] = static_cast<std::uint8_t>(chance() % 3 == 0 ? 0 : chance());
         const Bytes bytes = bytes_of(frame);

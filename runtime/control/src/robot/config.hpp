@@ -54,7 +54,7 @@ struct CommandChannel {
     double max_accel{};      // position, velocity: unit/s^2. effort: not used
     std::optional<std::size_t> position_state;  // index into states; position: required
     std::optional<Range> position_limits;       // velocity: stopping distance is kept to these
-    std::optional<double> max_jerk;             // position, velocity: unit/s^3
+    std::optional<double> max_jerk{};             // position, velocity: unit/s^3
 };
 
 struct StateChannel {

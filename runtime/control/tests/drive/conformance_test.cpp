@@ -153,9 +153,15 @@ TEST_P(DriveConformance, FollowsItsChannelOnceEnabled) {
     listen();
     enable();
     cycles(3000, 0.8);
-    if (kind() == ChannelKind::kPosition) EXPECT_NEAR(known_.position.value(), 0.8, 1e-3);
-    if (kind() == ChannelKind::kVelocity) EXPECT_NEAR(known_.velocity.value(), 0.8, 1e-3);
-    if (kind() == ChannelKind::kEffort) EXPECT_NEAR(device_->joint().state().effort, 0.8, 1e-6);
+    if (kind() == ChannelKind::kPosition) {
+        EXPECT_NEAR(known_.position.value(), 0.8, 1e-3);
+    }
+    if (kind() == ChannelKind::kVelocity) {
+        EXPECT_NEAR(known_.velocity.value(), 0.8, 1e-3);
+    }
+    if (kind() == ChannelKind::kEffort) {
+        EXPECT_NEAR(device_->joint().state().effort, 0.8, 1e-6);
+    }
 }
 
 // The safety daemon's profile never enables, and must keep a moving drive under its commands.
@@ -236,8 +242,8 @@ TEST_P(DriveConformance, RefusesTruncatedFrames) {
         for (std::uint8_t size = 0; size <= 8; ++size) {
             CanFrame other = whole;
             other.size = size;
-            if (size != whole.size)
-                EXPECT_FALSE(host_->decode(other)) << std::hex << whole.id << " " << int{size};
+            if (size == whole.size) continue;
+            EXPECT_FALSE(host_->decode(other)) << std::hex << whole.id << " " << int{size};
         }
     }
 }
@@ -254,12 +260,13 @@ TEST_P(DriveConformance, IgnoresEveryOtherNode) {
 TEST_P(DriveConformance, NeverMakesANumberOutOfNoise) {
     std::mt19937 chance(20261124);
     for (int i = 0; i < 200'000; ++i) {
-        CanFrame frame{.id = chance() & kMaxCanId, .size = static_cast<std::uint8_t>(chance() % 9)};
+        CanFrame frame{.id = static_cast<std::uint32_t>(chance() & kMaxCanId),
+                       .size = static_cast<std::uint8_t>(chance() % 9)};
         for (auto& byte : frame.data) byte = static_cast<std::uint8_t>(chance() % 4 == 0 ? 0xFF : chance());
         const auto sample = host_->decode(frame);
         if (!sample) continue;
         for (const auto& value : {sample->position, sample->velocity, sample->effort})
-            if (value) ASSERT_TRUE(std::isfinite(*value));
+            ASSERT_TRUE(std::isfinite(value.value_or(0.0)));
     }
 }
 
@@ -304,6 +311,12 @@ TEST_P(DriveConformance, TheBusLoadOfTheCheckIsWhatIsSent) {
     EXPECT_NEAR(bus_loads(alone).at(0).bits_per_s, bits * alone.control.tier1_hz / kCycles, 1.0);
 }
 
+std::string name_of_subject(const testing::TestParamInfo<Subject>& tested) {
+    constexpr std::array kKinds{"position", "velocity", "effort"};
+    const bool is_cia402 = tested.param.profile == std::string("cia402");
+    return std::string(is_cia402 ? "cia402_" : "cansimple_") + kKinds[tested.param.drive];
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryProfile, DriveConformance,
                          testing::Values(Subject{"odrive-cansimple", kJoint, 0x200, "DC bus under voltage"},
                                          Subject{"odrive-cansimple", kSpindle, 0x4000,
@@ -311,12 +324,7 @@ INSTANTIATE_TEST_SUITE_P(EveryProfile, DriveConformance,
                                          Subject{"odrive-cansimple", kGripper, 0x1000000, "watchdog expired"},
                                          Subject{"cia402", kJoint, 0x8611, "following error"},
                                          Subject{"cia402", kSpindle, 0x3220, "DC link under voltage"}),
-                         [](const auto& tested) {
-                             const std::string profile =
-                                 tested.param.profile == std::string("cia402") ? "cia402" : "cansimple";
-                             constexpr std::array kKinds{"position", "velocity", "effort"};
-                             return profile + "_" + kKinds[tested.param.drive];
-                         });
+                         name_of_subject);
 
 }  // namespace
 }  // namespace holdfast

@@ -54,7 +54,7 @@ struct CommandChannel {
     double max_accel{};      // position, velocity: unit/s^2. effort: not used
     std::optional<std::size_t> position_state;  // index into states; position: required
     std::optional<Range> position_limits;       // velocity: stopping distance is kept to these
-    std::optional<double> max_jerk{};             // position, velocity: unit/s^3
+    std::optional<double> max_jerk{};           // position, velocity: unit/s^3
 };
 
 struct StateChannel {
@@ -65,7 +65,7 @@ struct StateChannel {
     Range limits;
     std::int64_t max_age_ns{};
     std::optional<std::size_t> sensor{};  // index into sensors; empty: a drive measures it
-    std::optional<double> noise{};          // standard deviation of a sample; else [estimator] derives one
+    std::optional<double> noise{};        // standard deviation of a sample; else [estimator] derives one
 };
 
 struct Drive {
@@ -164,15 +164,15 @@ struct RobotConfig {
     std::string model;
     ControlConfig control;
     SafetyConfig safety;
-    EstimatorConfig estimator;
+    EstimatorConfig estimator{};
     std::vector<CommandChannel> commands;
     std::vector<StateChannel> states;
     std::vector<Drive> drives;
-    std::vector<Sensor> sensors;
-    std::vector<LinkSettings> links;  // only those that have a section
-    std::vector<Coupling> couplings;
-    std::vector<Zone> zones;
-    std::optional<Workspace> workspace;
+    std::vector<Sensor> sensors{};
+    std::vector<LinkSettings> links{};  // only those that have a section
+    std::vector<Coupling> couplings{};
+    std::vector<Zone> zones{};
+    std::optional<Workspace> workspace{};
 
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }

@@ -9,23 +9,11 @@
 #include <random>
 #include <vector>
 
+#include "counted_allocations.hpp"
 #include "drive/profile.hpp"
 #include "plant/simulated_drive.hpp"
 #include "robot/bus_load.hpp"
 #include "test_robot.hpp"
-
-namespace {
-std::size_t g_allocations = 0;
-}
-
-// Every allocation of this test program is counted: a profile may make none once it is made.
-void* operator new(std::size_t size) {
-    ++g_allocations;
-    if (void* memory = std::malloc(size)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace holdfast {
 namespace {
@@ -273,7 +261,7 @@ TEST_P(DriveConformance, NeverMakesANumberOutOfNoise) {
 TEST_P(DriveConformance, AllocatesNothingInUse) {
     listen();
     enable();
-    const std::size_t before = g_allocations;
+    const std::uint64_t before = allocations();
     for (int i = 0; i < 1000; ++i) {
         (void)host_->command(0.1);
         (void)host_->enable();
@@ -285,7 +273,7 @@ TEST_P(DriveConformance, AllocatesNothingInUse) {
         (void)host_->clear_errors();
         (void)host_->idle();
     }
-    EXPECT_EQ(g_allocations, before);
+    EXPECT_EQ(allocations(), before);
 }
 
 // What the configuration check computes is what goes over the link.

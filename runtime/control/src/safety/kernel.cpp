@@ -27,10 +27,7 @@ void observe(PeerState& peer, const PeerInputs& seen, std::int64_t period_ns,
         peer.silent_ns = std::min(peer.silent_ns + period_ns, timeout_ns);
     }
     // Its process is gone: the beat above was its last, and there is nothing to wait for.
-    if (seen.lost) {
-        peer.beaten = true;
-        peer.silent_ns = timeout_ns;
-    }
+    if (seen.lost) peer.silent_ns = timeout_ns;
 }
 
 // Hazard: the one who watches the drives leaves while they move. Good order is for a robot at rest.

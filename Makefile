@@ -11,7 +11,7 @@ ARGS ?=
 TIER ?= full
 export TIER
 
-.PHONY: help deps up test quick lint format image bench clean
+.PHONY: help deps up test quick lint format image coverage mutation bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
 
 image: $(STAMPS)/venv ## build the appliance image
 	@.venv/bin/holdfast image build $(ARGS)
+
+coverage: $(STAMPS)/venv ## line and branch coverage of C++ and Python: build/coverage
+	@.venv/bin/python -m scripts.measure_coverage $(ARGS)
+
+mutation: $(STAMPS)/venv ## every small fault in the safety kernel and the shield: build/mutation/report.json
+	@.venv/bin/python -m scripts.mutation $(ARGS)
 
 bench: $(STAMPS)/venv ## measure a controller tick in C++ and in Python: build/bench.json
 	@.venv/bin/holdfast bench run tick $(ARGS)

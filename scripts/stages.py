@@ -236,6 +236,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("tripwire", "proof", "A million cycles: heap, page faults, system calls", "full", tripwire_stage),
     Stage("mutation", "proof", "Mutants of safety kernel and shield", "full", lambda: proof("mutation")),
     Stage("coverage", "proof", "Coverage of C++ and Python", "full", lambda: proof("measure_coverage")),
+    Stage("fuzz", "proof", "Fuzzers, a minute each", "full", lambda: proof("fuzz", "--seconds", "60")),
 )
 
 

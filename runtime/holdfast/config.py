@@ -24,6 +24,7 @@ from holdfast.toml_positions import KeyPath, key_lines, line_of
 MAX_COMMAND_CHANNELS = 32
 MAX_STATE_CHANNELS = 64
 MAX_DRIVES = 32
+MAX_INPUT_CHANNELS = 16
 
 
 def _ordered(limits: list[float]) -> list[float]:
@@ -149,6 +150,15 @@ class StateChannel(_Table):
     max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 
 
+class InputChannel(_Table):
+    """A set-point from outside the robot; controllers read it like a state, after the states."""
+
+    name: Name
+    unit: Text
+    limits: Limits
+    max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+
+
 class Drive(_Table):
     """A motor controller on a link."""
 
@@ -174,6 +184,7 @@ class RobotConfig:
     command: tuple[CommandChannel, ...]
     state: tuple[StateChannel, ...]
     drive: tuple[Drive, ...]
+    input: tuple[InputChannel, ...] = ()
 
     @property
     def command_names(self) -> list[str]:
@@ -200,6 +211,7 @@ _ENTRIES: dict[str, tuple[type[_Table], int, int]] = {
     "command": (CommandChannel, 1, MAX_COMMAND_CHANNELS),
     "state": (StateChannel, 0, MAX_STATE_CHANNELS),
     "drive": (Drive, 1, MAX_DRIVES),
+    "input": (InputChannel, 0, MAX_INPUT_CHANNELS),
 }
 
 
@@ -288,6 +300,7 @@ class _Loader:
         self._check_commands()
         self._check_states()
         self._check_drives()
+        self._check_inputs()
         if self._resolved:
             self._check_position_states()
         if self._problems or not (robot and control and safety and worker and ota and telemetry):
@@ -305,6 +318,7 @@ class _Loader:
             tuple(self._sound["command"].values()),
             tuple(self._sound["state"].values()),
             tuple(self._sound["drive"].values()),
+            tuple(self._sound["input"].values()),
         )
 
     # --- places and problems -------------------------------------------------------------------------------------
@@ -507,6 +521,14 @@ class _Loader:
                     self._entry_problem(
                         "command", index, "name", "no [[drive]] carries this channel; add one"
                     )
+
+    def _check_inputs(self) -> None:
+        """A name must mean one value: inputs and states are read alike."""
+        for index, name in enumerate(self._names["input"]):
+            if name and name in self._names["state"]:
+                self._entry_problem(
+                    "input", index, "name", "is the name of a [[state]]; give the input its own"
+                )
 
     def _check_position_states(self) -> None:
         """A stop holds the measured position: measured by another drive or in another unit it would be a move."""

@@ -84,6 +84,14 @@ class CoreClient(_Daemon):
         """Stop in a controlled way."""
         await self._connection.request({"op": "disarm"})
 
+    async def set_inputs(self, values: dict[str, float], mono_ns: int) -> None:
+        """Hand on what an operator asked for at `mono_ns` (CLOCK_MONOTONIC of this machine).
+
+        Raises:
+            RefusedError: a value is unknown, outside its limits or too old; none of them was taken.
+        """
+        await self._connection.request({"op": "input", "values": values, "mono_ns": mono_ns})
+
     async def segment(self, layout: Layout) -> SegmentReader:
         """Map the state segment."""
         return await self._map(layout.state)

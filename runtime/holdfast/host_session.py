@@ -31,6 +31,9 @@ from holdfast.target import FleetTarget, LocalTarget
 
 _READY_S = 20.0
 _STATE_AGE_MS = 500.0
+_INPUT_AGE_MS = 1000.0
+# A Unix socket takes ten waiting frames (net.unix.max_dgram_qlen), and a drive reports up to two at once.
+_DRIVES_PER_LINK = 4
 _RELAXED = {
     "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
     "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "5000",
@@ -209,13 +212,17 @@ class HostSession:
         """Write the robot's file with links to the plant and without the demand for a real-time kernel."""
         load_robot_config(self._robot_file, {})  # a mistake in it is told with its own name and lines
         document = tomlkit.parse(self._robot_file.read_text(encoding="utf-8")).unwrap()
-        for drive in document["drive"]:
-            drive["link"] = "unix:plant.sock"
+        for number, drive in enumerate(document["drive"]):
+            drive["link"] = f"unix:plant-{number // _DRIVES_PER_LINK}.sock"
+            drive["node"] = 1 + number % _DRIVES_PER_LINK
         document.setdefault("control", {})["realtime"] = "prefer"
         for state in document.get("state", []):
             state["max_age_ms"] = max(state["max_age_ms"], _STATE_AGE_MS)
+        for channel in document.get("input", []):
+            channel["max_age_ms"] = max(channel["max_age_ms"], _INPUT_AGE_MS)
         target.write_text(tomlkit.dumps(document), encoding="utf-8")
         self.notes.append(
-            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old; realtime = prefer"
+            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old, inputs "
+            f"{_INPUT_AGE_MS:g} ms; realtime = prefer"
         )
         return target

@@ -27,6 +27,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[command]]": config.CommandChannel,
     "[[state]]": config.StateChannel,
     "[[drive]]": config.Drive,
+    "[[input]]": config.InputChannel,
 }
 
 

@@ -1,4 +1,4 @@
-"""Requests over NATS: deploy, status, estop, unload. There is no arm and no reset over a network."""
+"""Requests over NATS: deploy, status, estop, unload, input. There is no arm and no reset over a network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from holdfast.daemons import SafetyClient
 from holdfast.errors import HoldfastError, RejectedError
 from holdfast.worker.bus import Bus
 from holdfast.worker.deploy import Deployer
+from holdfast.worker.inputs import Inputs
 from holdfast.worker.messages import DeployRequest, EmptyRequest, EstopRequest, MessageError, parse
 
 _log = logging.getLogger("requests")
@@ -46,6 +47,7 @@ class Requests:
             ("status", self._report),
             ("estop", self._estop),
             ("unload", self._unload),
+            ("input", Inputs(run_directory).answer),
         ):
             bus.handle(f"holdfast.{robot}.{verb}", self._handler(answer))
 

@@ -17,6 +17,7 @@ ControllerRunner::ControllerRunner(const RobotConfig& config, Exchange& exchange
       exchange_(exchange),
       durations_(durations),
       clock_(clock),
+      readable_(config),
       ladder_(config.control.overrun_limit, config.control.overrun_window) {}
 
 void ControllerRunner::tick(std::int64_t now_ns) {
@@ -51,7 +52,7 @@ void ControllerRunner::advance_sim_time() {
 
 void ControllerRunner::run(const StateSnapshot& snapshot, std::int64_t now_ns) {
     output_ = {};
-    const wasm::TickInput input{std::span(snapshot.state).first(config_.states.size()),
+    const wasm::TickInput input{readable_.of(snapshot, exchange_.inputs.latest(), now_ns, exchange_.counters),
                                 setpoint_.sim_time_ns};
     const std::int64_t started_ns = clock_();
     const auto result = active_->controller->tick(static_cast<std::int64_t>(setpoint_.tick), input, output_);

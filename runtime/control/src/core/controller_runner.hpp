@@ -7,6 +7,7 @@
 
 #include "core/exchange.hpp"
 #include "core/overrun_ladder.hpp"
+#include "core/readable_state.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
 #include "shm/layout.hpp"
@@ -38,6 +39,7 @@ class ControllerRunner {
     shm::Histogram& durations_;
     Clock clock_;
     LoadedController* active_{nullptr};
+    ReadableState readable_;
     OverrunLadder ladder_;
     Setpoint setpoint_{};
     wasm::TickOutput output_{};

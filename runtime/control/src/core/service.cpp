@@ -9,6 +9,7 @@
 
 #include "core/log.hpp"
 #include "core/poll.hpp"
+#include "rt/clock.hpp"
 #include "shm/names.hpp"
 
 namespace holdfast::core {
@@ -39,6 +40,7 @@ const std::map<std::string, std::set<std::string>>& operations() {
         {"disarm", {}},
         {"segment", {}},
         {"sim", {"speed", "paused"}},
+        {"input", {"values", "mono_ns"}},
     };
     return known;
 }
@@ -92,7 +94,8 @@ Service::Service(const RobotConfig& config, Exchange& exchange, std::shared_ptr<
       resume_(std::move(resume)),
       state_(std::move(state)),
       store_(config, std::move(engine), exchange),
-      events_(config, exchange, store_) {
+      events_(config, exchange, store_),
+      inputs_(config, exchange) {
     may_resume_ = resume_.take() && config.control.resume == ResumeMode::kAuto;
 }
 
@@ -117,6 +120,7 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
     if (op == "unload") return unload();
     if (op == "disarm") return disarm();
     if (op == "segment") return {{"ok", true}};
+    if (op == "input") return inputs_.take(request, monotonic_ns());
     if (!peer.privileged()) {
         log_warning("control.sock: " + op + " refused for uid " + std::to_string(peer.uid));
         return refuse(op + ": only root and the user of holdfast-control may do this; use sudo on the robot");
@@ -140,6 +144,7 @@ Service::Json Service::status() {
             {"realtime", {{"degraded", now.realtime_degraded != 0}, {"shortfalls", shortfalls_}}},
             {"arm_blockers", blocker_texts(exchange_.status.latest().blockers)},
             {"counters", std::move(counters)},
+            {"inputs", inputs_.status(monotonic_ns())},
             {"channels", {{"commands", names_of(config_.commands)}, {"states", names_of(config_.states)}}}};
 }
 

@@ -9,6 +9,7 @@
 #include "core/controller_store.hpp"
 #include "core/event_log.hpp"
 #include "core/exchange.hpp"
+#include "core/operator_inputs.hpp"
 #include "core/resume_marker.hpp"
 #include "ipc/seqpacket.hpp"
 
@@ -55,6 +56,7 @@ class Service {
     shm::Reader<shm::StateSegment> state_;
     ControllerStore store_;
     EventLog events_;
+    OperatorInputs inputs_;
     std::deque<double> metrics_;
     bool may_resume_{false};
     bool marker_failed_{false};

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "ipc/seqpacket.hpp"
+#include "plant/enable_watch.hpp"
 #include "plant/plant.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
@@ -16,6 +17,7 @@
 
 namespace {
 
+using holdfast::plant::EnableWatch;
 using holdfast::plant::kPeriodNs;
 using holdfast::plant::Plant;
 
@@ -54,12 +56,28 @@ void simulate(Plant& plant, std::int64_t tier1_period_ns, const std::stop_token&
     }
 }
 
-holdfast::ipc::Message answer(const Plant& plant, const holdfast::ipc::Message& request) {
+bool asks_for_frames(const nlohmann::json& body) {
+    const auto is_time = [&](const char* key) { return body.contains(key) && body[key].is_number_integer(); };
+    return body.size() == 3 && body.contains("op") && body["op"] == "frames" && is_time("since_ns") &&
+           is_time("until_ns");
+}
+
+holdfast::ipc::Message answer(const Plant& plant, const EnableWatch* enable,
+                              const holdfast::ipc::Message& request) {
     const nlohmann::json& body = request.body;
-    if (body != nlohmann::json{{"op", "status"}}) {
-        return {{{"ok", false}, {"error", "unknown request; known is {\"op\": \"status\"}"}}, {}};
+    nlohmann::json reply;
+    if (body == nlohmann::json{{"op", "status"}}) {
+        reply = plant.status();
+        reply["enable"] = enable == nullptr ? nlohmann::json(nullptr) : enable->status();
+    } else if (asks_for_frames(body)) {
+        reply = plant.frames(body["since_ns"].get<std::int64_t>(), body["until_ns"].get<std::int64_t>());
+    } else {
+        return {{{"ok", false},
+                 {"error",
+                  "unknown request; known are {\"op\": \"status\"} and {\"op\": \"frames\", \"since_ns\": "
+                  "integer, \"until_ns\": integer}"}},
+                {}};
     }
-    nlohmann::json reply = plant.status();
     reply["ok"] = true;
     return {std::move(reply), {}};
 }
@@ -70,9 +88,12 @@ int main(int argc, char** argv) {
     CLI::App app("Simulated drives and joints on the links of robot.toml.", "holdfast-plant");
     std::filesystem::path config_file = "/etc/holdfast/robot.toml";
     std::optional<std::filesystem::path> record_file;
+    std::optional<std::filesystem::path> enable_line;
     std::optional<std::uint64_t> seed;
     app.add_option("--config", config_file, "robot.toml")->envname("HOLDFAST_CONFIG")->capture_default_str();
     app.add_option("--record", record_file, "write each received frame to this file, one JSON line each");
+    app.add_option("--enable-line", enable_line, "watch the enable line by this file, which holds 0 or 1")
+        ->envname("HOLDFAST_PLANT_ENABLE_LINE");
     app.add_option("--seed", seed, "noisy encoders, the same noise for the same seed (default: no noise)");
     CLI11_PARSE(app, argc, argv);
 
@@ -86,12 +107,18 @@ int main(int argc, char** argv) {
         if (!created) return refuse(1, created.error().message);
         recording = std::move(*created);
     }
+    std::unique_ptr<EnableWatch> enable;
+    if (enable_line) {
+        auto opened = EnableWatch::open(*enable_line);
+        if (!opened) return refuse(1, opened.error().message);
+        enable = std::move(*opened);
+    }
     auto plant = Plant::open(*config, holdfast::run_directory(), seed, std::move(recording));
     if (!plant) return refuse(1, plant.error().message);
     auto server = holdfast::ipc::Server::listen(
         holdfast::run_directory() / "plant-control.sock",
         [&](const holdfast::ipc::Peer&, const holdfast::ipc::Message& request) {
-            return answer(**plant, request);
+            return answer(**plant, enable.get(), request);
         },
         [](const holdfast::ipc::Peer&) {});
     if (!server) return refuse(1, server.error().message);

@@ -17,6 +17,8 @@ constexpr std::uint64_t kHeartbeatPeriods = 100;
 constexpr std::uint64_t kMaxPeriodsAtOnce = 100;
 // Frames taken from one link before the clock is looked at again.
 constexpr int kMaxFramesAtOnce = 256;
+// A reply has 64 KiB, and a name up to 64 letters.
+constexpr std::size_t kMaxFramesTold = 500;
 
 const char* name_of(cansimple::AxisState state) {
     return state == cansimple::AxisState::kClosedLoop ? "closed_loop" : "idle";
@@ -98,6 +100,9 @@ void Plant::take(std::size_t link, const CanFrame& frame) {
         ++records_[i].frames;
         records_[i].last_frame_mono_ns = now_ns;
         if (!received) ++records_[i].refused;
+        arrived_.add({now_ns, static_cast<std::uint32_t>(i),
+                      static_cast<std::uint32_t>(cansimple::command_of(frame)),
+                      received ? received->value : std::nullopt});
         if (!recording_) return;
         const std::string_view sender = links_[link]->sender();
         recording_->add({.mono_ns = now_ns,
@@ -130,6 +135,22 @@ void Plant::report(std::size_t drive, bool heartbeat_due) {
     for (std::size_t i = 0; i < count; ++i) {
         if (links_[link_of_drive_[drive]]->send(frames[i]) != LinkResult::kOk) ++link_send_errors_;
     }
+}
+
+nlohmann::json Plant::frames(std::int64_t since_ns, std::int64_t until_ns) const {
+    std::vector<ArrivedFrame> found;
+    {
+        const std::lock_guard lock(mutex_);
+        found = arrived_.between(since_ns, until_ns, kMaxFramesTold + 1);
+    }
+    const bool complete = found.size() <= kMaxFramesTold;
+    if (!complete) found.pop_back();
+    nlohmann::json frames = nlohmann::json::array();
+    for (const ArrivedFrame& frame : found) {
+        frames.push_back({frame.mono_ns, config_->drives[frame.drive].name, frame.command,
+                          frame.value ? nlohmann::json(*frame.value) : nlohmann::json(nullptr)});
+    }
+    return {{"frames", std::move(frames)}, {"complete", complete}};
 }
 
 nlohmann::json Plant::status() const {

@@ -14,6 +14,7 @@
 #include "error.hpp"
 #include "link/link.hpp"
 #include "plant/axis.hpp"
+#include "plant/frame_ring.hpp"
 #include "plant/recording.hpp"
 #include "robot/config.hpp"
 
@@ -37,6 +38,8 @@ class Plant {
     void step(std::uint64_t periods);
     // {"drives": {name: {...}}, ...}; any thread.
     [[nodiscard]] nlohmann::json status() const;
+    // {"frames": [[mono_ns, drive, command, value], ...], "complete": false if there were more}; any thread.
+    [[nodiscard]] nlohmann::json frames(std::int64_t since_ns, std::int64_t until_ns) const;
 
   private:
     struct DriveRecord {
@@ -60,6 +63,7 @@ class Plant {
     mutable std::mutex mutex_;  // between the simulation and status()
     std::vector<Axis> axes_;
     std::vector<DriveRecord> records_;
+    FrameRing arrived_;
     std::uint64_t periods_{0};
     std::uint64_t link_receive_errors_{0};
     std::uint64_t link_send_errors_{0};

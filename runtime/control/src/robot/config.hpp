@@ -16,6 +16,7 @@ namespace holdfast {
 inline constexpr std::size_t kMaxCommandChannels = 32;
 inline constexpr std::size_t kMaxStateChannels = 64;
 inline constexpr std::size_t kMaxDrives = 32;
+inline constexpr std::size_t kMaxInputChannels = 16;
 
 enum class ChannelKind : std::uint8_t { kVelocity = 0, kPosition = 1, kEffort = 2 };
 enum class Quantity : std::uint8_t { kPosition = 0, kVelocity = 1, kEffort = 2 };
@@ -44,6 +45,14 @@ struct StateChannel {
     std::string unit;
     std::size_t drive{};  // index into drives
     Quantity quantity{};
+    Range limits;
+    std::int64_t max_age_ns{};
+};
+
+// A set-point from outside the robot, of a person at a joystick. Controllers read it like a state.
+struct InputChannel {
+    std::string name;
+    std::string unit;
     Range limits;
     std::int64_t max_age_ns{};
 };
@@ -84,7 +93,10 @@ struct RobotConfig {
     std::vector<CommandChannel> commands;
     std::vector<StateChannel> states;
     std::vector<Drive> drives;
+    std::vector<InputChannel> inputs;
 
+    // What state.get reads: the state channels, then the inputs.
+    [[nodiscard]] std::size_t readable_count() const { return states.size() + inputs.size(); }
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }
     // DESIGN rule 7: 0.8 of the period, 8 ms at 100 Hz.

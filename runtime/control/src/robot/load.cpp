@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "robot/config.hpp"
+#include "robot/input.hpp"
 #include "robot/section.hpp"
 
 namespace holdfast {
@@ -83,9 +84,14 @@ class Loader {
         commands_ = entries("command", kMaxCommandChannels, 1);
         states_ = entries("state", kMaxStateChannels, 0);
         drives_ = entries("drive", kMaxDrives, 1);
+        inputs_ = entries("input", kMaxInputChannels, 0);
         for (Entry& entry : commands_) config_.commands.push_back(read_command(entry));
         for (Entry& entry : states_) config_.states.push_back(read_state(entry));
         for (Entry& entry : drives_) config_.drives.push_back(read_drive(entry));
+        for (Entry& entry : inputs_) {
+            config_.inputs.push_back(robot::read_input(entry.section, entry.name));
+            robot::refuse_name_of_state(entry.section, entry.name, config_.states);
+        }
         check_each_command_has_one_drive();
         check_addresses();
         if (resolved_) check_position_states();
@@ -95,8 +101,8 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot", "control",   "safety",  "worker", "agent",
-                                       "ota",   "telemetry", "command", "state",  "drive"};
+        constexpr std::array kSections{"robot",     "control", "safety", "worker", "agent", "ota",
+                                       "telemetry", "command", "state",  "drive",  "input"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -464,7 +470,7 @@ class Loader {
     }
 
     void refuse_unknown_keys() {
-        for (const auto* list : {&commands_, &states_, &drives_}) {
+        for (const auto* list : {&commands_, &states_, &drives_, &inputs_}) {
             for (const Entry& entry : *list) entry.section.refuse_unknown_keys();
         }
     }
@@ -473,7 +479,7 @@ class Loader {
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
-    std::vector<Entry> commands_, states_, drives_;
+    std::vector<Entry> commands_, states_, drives_, inputs_;
     bool resolved_{true};  // every reference so far names something
 };
 

@@ -78,7 +78,9 @@ enum class Counter : std::uint32_t {
     kSafetyBeatMissed = 18,  // Tier-1 cycles that saw no fresh heartbeat of the safety daemon
     kSeqlockRetriesExhausted = 19,
     kDriveErrors = 20,
-    kCount = 21,
+    kInputStale = 21,    // inputs beyond their age limit, per tick and input
+    kInputRefused = 22,  // requests to set inputs that were refused
+    kCount = 23,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

@@ -21,7 +21,7 @@ std::string number(double value) {
 class Run {
   public:
     Run(wasm::Controller& controller, const RobotConfig& config, const StateSet& set)
-        : controller_(controller), config_(config), set_(set), state_(config.states.size()) {}
+        : controller_(controller), config_(config), set_(set), state_(config.readable_count()) {}
 
     // False: a tick was late; `rejection` says which.
     [[nodiscard]] bool late() const { return late_; }

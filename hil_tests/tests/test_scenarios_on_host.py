@@ -6,6 +6,7 @@ Such a machine keeps no deadlines, so nothing here judges a figure: what is prov
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -19,11 +20,14 @@ from typing import Any
 
 import pytest
 
+from holdfast.daemons import SafetyClient
 from holdfast.host_session import HostSession
+from holdfast.layout import load_layout
 from holdfast_bench import estop_1000
 from holdfast_bench.guest.__main__ import SCENARIOS, run
 from holdfast_bench.guest.deadlines import measure_loop
 from holdfast_bench.guest.estop_trials import by_drive, figures, first_changes
+from holdfast_bench.guest.gpio_sim import ENABLE_LINE, make_chip
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
 from holdfast_bench.result import BenchError
 
@@ -115,6 +119,49 @@ def test_stops_are_measured_at_the_drives(on_robot: Callable[[str, Body], None],
             estop_1000.keep_samples(trials[:-1], result, tmp_path)
 
     on_robot("diff_drive", body)
+
+
+async def wire(run_directory: Path, line: Path) -> None:
+    """Stand in for a daemon's enable line: low as long as a stop is latched."""
+    async with await SafetyClient.connect(run_directory) as safety:
+        segment = await safety.segment(await load_layout())
+        with contextlib.closing(segment):
+            while True:
+                with line.open("r+") as level:
+                    level.write("0" if segment.read()["latch_sequence"] else "1")
+                await asyncio.sleep(0.001)
+
+
+def test_the_enable_line_is_measured_where_there_is_one(
+    on_robot: Callable[[str, Body], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = tmp_path / "enable"
+    line.write_text("1")
+    monkeypatch.setenv("HOLDFAST_PLANT_ENABLE_LINE", str(line))
+
+    async def body(rig: Rig) -> None:
+        said = io.StringIO()
+        wiring = asyncio.create_task(wire(rig.run_directory, line))
+        result = await run({"name": "estop-1000", "trials": 1, "seed": 5}, rig, Reporter(said))
+        wiring.cancel()
+        await asyncio.gather(wiring, return_exceptions=True)
+        assert list(result["paths"]) == ["flag", "bus", "enable"]
+        assert result["enable_line"] == "watched"
+        assert lines_of(said)[-1]["trial"]["reaction_us"] >= (CORE_TIMEOUT_MS - 2) * 1000.0
+
+    on_robot("diff_drive", body)
+
+
+def test_a_chip_is_made_as_the_kernel_wants_it(tmp_path: Path) -> None:
+    bank = tmp_path / "config" / "holdfast-sim" / "bank0"
+    bank.mkdir(parents=True)
+    (bank / "chip_name").write_text("gpiochip3\n")
+    (bank.parent / "dev_name").write_text("gpio-sim.0\n")
+    device, level = make_chip(tmp_path / "config", Path("/sys/devices/platform"))
+    assert device == "gpiochip3"
+    assert level == Path("/sys/devices/platform/gpio-sim.0/gpiochip3/sim_gpio0/value")
+    assert (bank / "label").read_text() == ENABLE_LINE.partition(":")[0]
+    assert (bank / "num_lines").read_text() == (bank.parent / "live").read_text() == "1"
 
 
 def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str, Body], None]) -> None:

@@ -82,12 +82,14 @@ RobotConfig robot_of(std::size_t channels) {
         config.commands.push_back(command);
         config.states.push_back(state_of(i, Quantity::kPosition));
         config.states.push_back(state_of(i, Quantity::kVelocity));
-        config.drives.push_back({.name = command.name,
-                                 .link = "unix:sink-" + std::to_string(i / kDrivesPerLink) + ".sock",
-                                 .profile = "odrive-cansimple",
-                                 .node = static_cast<std::uint32_t>(i % kDrivesPerLink + 1),
-                                 .turns_per_unit = 16.0,
-                                 .command = i});
+        Drive drive;
+        drive.name = command.name;
+        drive.link = "unix:sink-" + std::to_string(i / kDrivesPerLink) + ".sock";
+        drive.profile = "odrive-cansimple";
+        drive.node = static_cast<std::uint32_t>(i % kDrivesPerLink + 1);
+        drive.turns_per_unit = 16.0;
+        drive.command = i;
+        config.drives.push_back(drive);
     }
     return config;
 }

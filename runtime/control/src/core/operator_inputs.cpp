@@ -36,10 +36,12 @@ std::string OperatorInputs::refusal(const json& request, std::int64_t now_ns) co
         return "\"values\" must be an object of names and numbers";
     if (!request.contains("mono_ns") || !request["mono_ns"].is_number_integer())
         return "\"mono_ns\" must be the CLOCK_MONOTONIC time of the values, in nanoseconds";
-    const std::int64_t age_ns = now_ns - request["mono_ns"].get<std::int64_t>();
-    if (age_ns < 0) return "\"mono_ns\" is in the future; use this machine's CLOCK_MONOTONIC";
+    const auto sampled_ns = request["mono_ns"].get<std::int64_t>();
+    if (sampled_ns <= 0 || sampled_ns > now_ns)
+        return "\"mono_ns\" is no time that has passed; use this machine's CLOCK_MONOTONIC";
     for (const auto& [name, value] : request["values"].items()) {
-        if (const std::string why = refusal_of_value(name, value, age_ns); !why.empty()) return why;
+        if (const std::string why = refusal_of_value(name, value, now_ns - sampled_ns); !why.empty())
+            return why;
     }
     return "";
 }

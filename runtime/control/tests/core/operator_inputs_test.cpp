@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "core/readable_state.hpp"
@@ -115,7 +116,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"not_a_number", {{"forward", "fast"}}, kNow, "finite number"},
         Refusal{"not_an_object", json::array({0.5}), kNow, "\"values\""},
         Refusal{"too_old", {{"forward", 0.5}}, kNow - 200 * kMs, "may be 200.0 ms"},
-        Refusal{"of_the_future", {{"forward", 0.5}}, kNow + 2 * kMs, "in the future"}),
+        Refusal{"of_the_future", {{"forward", 0.5}}, kNow + 2 * kMs, "no time that has passed"},
+        Refusal{"of_no_time",
+                {{"forward", 0.5}},
+                std::numeric_limits<std::int64_t>::min(),
+                "no time that has passed"}),
     [](const testing::TestParamInfo<Refusal>& info) { return info.param.name; });
 
 TEST_F(InputsTest, RefusesWithoutATime) {

@@ -61,7 +61,7 @@ def _reaction_row(count: Any, tail: Any, name: str, sorted_ms: Any, limit_ms: fl
 
 
 def plot_ticks(tick: Mapping[str, Any], base: Path) -> list[Path]:
-    """Draw what one call of a controller costs natively, in the sandbox and through the Python binding."""
+    """Draw a tick natively, in the sandbox and through the Python binding; returns the files."""
     kinds = {"native": "native C++", "cpp": "WebAssembly, Holdfast", "python": "WebAssembly, Python binding"}
     quantiles = ("p50", "p99", "p99_9", "max")
     figure = _figure(7.5, 4.0)
@@ -85,7 +85,7 @@ def plot_ticks(tick: Mapping[str, Any], base: Path) -> list[Path]:
 
 
 def plot_cycles(channels: Mapping[str, Mapping[str, Any]], base: Path) -> list[Path]:
-    """Draw what one Tier-1 cycle costs for each number of channels, and its phases as far as they were measured."""
+    """Draw what one Tier-1 cycle costs for each number of channels; returns the files."""
     counts = sorted(map(int, channels))
     figure = _figure(7.5, 4.0)
     axis = figure.subplots()

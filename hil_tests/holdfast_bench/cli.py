@@ -26,6 +26,7 @@ class Length:
     seconds: int | None
     trials: int | None
     seed: int
+    enable_line: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ SCENARIOS = {
     ),
     estop_1000.NAME: Scenario(
         "1,000 stops of each path at random phases: reaction times at the drives",
-        virtual_time=lambda length: estop_1000.run(length.trials or estop_1000.TRIALS, length.seed),
+        virtual_time=lambda length: estop_1000.run(
+            length.trials or estop_1000.TRIALS, length.seed, enable_line=length.enable_line
+        ),
     ),
     "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
     "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
@@ -108,9 +111,20 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."
 )
+@click.option(
+    "--enable-line",
+    is_flag=True,
+    help="estop-1000: with a simulated enable line as a third path; the image's kernel must have gpio-sim.",
+)
 @json_option
 def run_(
-    name: str, virtual_time: bool, seconds: int | None, trials: int | None, seed: int, as_json: bool
+    name: str,
+    virtual_time: bool,
+    seconds: int | None,
+    trials: int | None,
+    seed: int,
+    enable_line: bool,
+    as_json: bool,
 ) -> None:
     """Run a scenario and write build/bench/NAME/result.json.
 
@@ -125,7 +139,7 @@ def run_(
         )
     try:
         if virtual_time and scenario.virtual_time:
-            result = scenario.virtual_time(Length(seconds, trials, seed))
+            result = scenario.virtual_time(Length(seconds, trials, seed, enable_line))
         else:
             assert scenario.real_time is not None  # noqa: S101 - refused above
             result = scenario.real_time()

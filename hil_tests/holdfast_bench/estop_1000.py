@@ -9,7 +9,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from holdfast.config import Safety
 from holdfast_bench.guest.gpio_sim import ENABLE_LEVEL, ENABLE_LINE
 from holdfast_bench.plots import plot_reactions
 from holdfast_bench.result import BenchError, scenario_directory
@@ -21,11 +20,21 @@ SEED = 1
 _TRIAL_S = 1.0
 """About how long one trial of every path takes on the guest's clock, recovery included."""
 
+_ENVIRONMENT = {
+    "HOLDFAST_SAFETY__ENABLE_LINE": ENABLE_LINE,
+    "HOLDFAST_SAFETY__ENABLE_DROP_DELAY_MS": "0",
+    "HOLDFAST_PLANT_ENABLE_LINE": str(ENABLE_LEVEL),
+}
+_ENABLE_LINE = {
+    "holdfast.gpio-sim": "1",
+    "holdfast.env": "".join(f"{key}={value}\n" for key, value in _ENVIRONMENT.items()),
+}
+
 Trial = dict[str, Any]
 
 
-def run(trials: int = TRIALS, seed: int = SEED) -> dict[str, Any]:
-    """Run `trials` of each path and keep every sample.
+def run(trials: int = TRIALS, seed: int = SEED, *, enable_line: bool = False) -> dict[str, Any]:
+    """Run `trials` of each path and keep every sample; the enable line is a path where the guest's kernel has gpio-sim.
 
     Raises:
         BenchError: the guest reported an error, or lost a sample.
@@ -40,23 +49,10 @@ def run(trials: int = TRIALS, seed: int = SEED) -> dict[str, Any]:
         {"name": NAME, "trials": trials, "seed": seed},
         virtual_s=round(trials * _TRIAL_S),
         limit_s=1800.0 + 10 * trials,
-        credentials={**example_robot("diff_drive.toml"), **_enable_line()},
+        credentials={**example_robot("diff_drive.toml"), **(_ENABLE_LINE if enable_line else {})},
         on_line=keep,
     )
     return {**result, **keep_samples(samples, result, scenario_directory(NAME))}
-
-
-def _enable_line() -> dict[str, str]:
-    """Return the credentials that give the guest a simulated enable line, if this safety daemon can drive one."""
-    if "enable_line" not in Safety.model_fields:
-        return {}
-    environment = {
-        "HOLDFAST_SAFETY__ENABLE_LINE": ENABLE_LINE,
-        "HOLDFAST_SAFETY__ENABLE_DROP_DELAY_MS": "0",
-        "HOLDFAST_PLANT_ENABLE_LINE": str(ENABLE_LEVEL),
-    }
-    lines = "".join(f"{key}={value}\n" for key, value in environment.items())
-    return {"holdfast.gpio-sim": "1", "holdfast.env": lines}
 
 
 def keep_samples(samples: list[Trial], result: dict[str, Any], directory: Path) -> dict[str, str]:

@@ -31,6 +31,7 @@ from holdfast.target import FleetTarget, LocalTarget
 
 _READY_S = 20.0
 _STATE_AGE_MS = 500.0
+_HEARTBEAT_MS = 250.0
 _RELAXED = {
     "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
     "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "5000",
@@ -209,13 +210,20 @@ class HostSession:
         """Write the robot's file with links to the plant and without the demand for a real-time kernel."""
         load_robot_config(self._robot_file, {})  # a mistake in it is told with its own name and lines
         document = tomlkit.parse(self._robot_file.read_text(encoding="utf-8")).unwrap()
+        # Each link stays a link of its own: a node number belongs to its link.
+        sockets: dict[str, str] = {}
+        for device in [*document["drive"], *document.get("sensor", [])]:
+            number = str(len(sockets)) if sockets else ""
+            device["link"] = sockets.setdefault(device["link"], f"unix:plant{number}.sock")
         for drive in document["drive"]:
-            drive["link"] = "unix:plant.sock"
+            drive["heartbeat_ms"] = max(drive.get("heartbeat_ms", 0), _HEARTBEAT_MS)
+        document.pop("link", None)
         document.setdefault("control", {})["realtime"] = "prefer"
         for state in document.get("state", []):
             state["max_age_ms"] = max(state["max_age_ms"], _STATE_AGE_MS)
         target.write_text(tomlkit.dumps(document), encoding="utf-8")
         self.notes.append(
-            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old; realtime = prefer"
+            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old, heartbeats "
+            f"{3 * _HEARTBEAT_MS:g} ms; realtime = prefer"
         )
         return target

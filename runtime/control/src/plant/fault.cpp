@@ -1,7 +1,6 @@
 #include "plant/fault.hpp"
 
 #include <cmath>
-#include <string_view>
 
 namespace holdfast::plant {
 namespace {
@@ -61,7 +60,7 @@ Expected<void> refuse_unknown_keys(const json& request, const char* amount) {
 
 }  // namespace
 
-const char* name_of(FaultKind kind) { return kind_of(kind).name.data(); }
+std::string_view name_of(FaultKind kind) { return kind_of(kind).name; }
 
 Expected<FaultRequest> parse_fault(const json& request) {
     if (!request.is_object()) return fail("a fault is a JSON object");

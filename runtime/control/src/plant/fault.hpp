@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "error.hpp"
@@ -25,7 +26,7 @@ enum class FaultKind : std::uint8_t {
 };
 inline constexpr std::size_t kFaultKinds = 7;
 
-[[nodiscard]] const char* name_of(FaultKind kind);
+[[nodiscard]] std::string_view name_of(FaultKind kind);
 
 struct FaultRequest {
     std::string device;  // a drive or a sensor; empty: every one

@@ -97,14 +97,15 @@ void Plant::receive_until(std::int64_t until_ns) {
     std::vector<pollfd> waiting;
     waiting.reserve(links_.size());
     for (const auto& link : links_) waiting.push_back({link->fd(), POLLIN, 0});
-    for (std::int64_t now_ns = monotonic_ns(); now_ns < until_ns; now_ns = monotonic_ns()) {
-        const std::int64_t left_ns = until_ns - now_ns;
+    std::int64_t left_ns = 0;
+    do {
+        left_ns = std::max<std::int64_t>(until_ns - monotonic_ns(), 0);
         const timespec patience{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
         if (::ppoll(waiting.data(), waiting.size(), &patience, nullptr) <= 0) continue;
         for (std::size_t i = 0; i < links_.size(); ++i) {
             if (waiting[i].revents != 0) drain(i);
         }
-    }
+    } while (left_ns > 0);
 }
 
 void Plant::drain(std::size_t link) {

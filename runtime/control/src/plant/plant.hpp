@@ -33,7 +33,8 @@ class Plant {
                                                                std::optional<std::uint64_t> seed,
                                                                std::unique_ptr<Recording> recording);
 
-    // Takes in what arrives until `until_ns` (CLOCK_MONOTONIC), each frame at once.
+    // Takes in what arrives until `until_ns` (CLOCK_MONOTONIC), each frame at once, and what waits already in
+    // any case.
     void receive_until(std::int64_t until_ns);
     // Moves every joint on by `periods` and reports.
     void step(std::uint64_t periods);

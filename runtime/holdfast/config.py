@@ -18,12 +18,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from holdfast.bus_load import Devices, LinkLoad, bus_loads
+from holdfast.device_rules import collide, drive_problems, quantity_problem
 from holdfast.errors import ConfigError
 from holdfast.toml_positions import KeyPath, key_lines, line_of
 
 MAX_COMMAND_CHANNELS = 32
 MAX_STATE_CHANNELS = 64
 MAX_DRIVES = 32
+MAX_SENSORS = 16
+MAX_LINKS = 16
+MIN_BITRATE = 10_000
 
 
 def _ordered(limits: list[float]) -> list[float]:
@@ -40,7 +45,14 @@ Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 RobotId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Limits = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
-Link = Annotated[str, Field(pattern=r"^(can:[^/]{1,15}|unix:.+)$")]
+_BAUD = (57600, 115200, 230400, 460800, 500000, 921600, 1000000, 1500000, 2000000, 2500000, 3000000, 4000000)
+Link = Annotated[
+    str,
+    Field(
+        pattern=rf"^(can:[^/]{{1,15}}|unix:.+|serial:[^?]+\?baud=({'|'.join(str(rate) for rate in _BAUD)}))$"
+    ),
+]
+Rate = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class _Table(BaseModel):
@@ -142,8 +154,26 @@ class StateChannel(_Table):
     """A value that controllers read."""
 
     name: Name
-    drive: Text
-    quantity: Literal["position", "velocity", "effort"]
+    drive: Text | None = None
+    sensor: Text | None = None
+    quantity: Literal[
+        "position",
+        "velocity",
+        "effort",
+        "angular_rate_x",
+        "angular_rate_y",
+        "angular_rate_z",
+        "acceleration_x",
+        "acceleration_y",
+        "acceleration_z",
+        "force_x",
+        "force_y",
+        "force_z",
+        "torque_x",
+        "torque_y",
+        "torque_z",
+        "distance",
+    ]
     unit: Text
     limits: Limits
     max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
@@ -154,10 +184,36 @@ class Drive(_Table):
 
     name: Name
     link: Link
-    profile: Literal["odrive-cansimple"]
-    node: int = Field(ge=0, le=62)
+    profile: Literal["odrive-cansimple", "cia402"]
+    node: int = Field(ge=0, le=127)
     turns_per_unit: Finite
     channels: list[str] = Field(min_length=1, max_length=1)
+    heartbeat_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 100.0
+    """Its period; a drive that missed three of them is silent, which stops the robot."""
+    feedback_hz: Rate | None = None
+    """How often it reports; once a cycle by default."""
+    counts_per_turn: Magnitude | None = None
+    """cia402: position increments of one motor turn."""
+
+
+class Sensor(_Table):
+    """A sensor on a link, in the frames of runtime/control/src/sensor/frames.hpp."""
+
+    name: Name
+    link: Link
+    profile: Literal["imu", "force-torque", "distance"]
+    node: int = Field(ge=0, le=62)
+    rate_hz: Rate | None = None
+    """How often it reports; once a cycle by default."""
+
+
+class LinkSettings(_Table):
+    """What a `can:` link is, beyond its URL."""
+
+    name: Name
+    url: Link
+    bitrate: int = Field(ge=0, le=1_000_000)
+    """Bit/s; 0: a bus without hardware, which has no limit."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +230,15 @@ class RobotConfig:
     command: tuple[CommandChannel, ...]
     state: tuple[StateChannel, ...]
     drive: tuple[Drive, ...]
+    sensor: tuple[Sensor, ...] = ()
+    link: tuple[LinkSettings, ...] = ()
+
+    @property
+    def link_loads(self) -> list[LinkLoad]:
+        """What the frames need of each link."""
+        return bus_loads(
+            Devices(self.control.tier1_hz, self.command, self.state, self.drive, self.sensor, self.link)
+        )
 
     @property
     def command_names(self) -> list[str]:
@@ -200,6 +265,8 @@ _ENTRIES: dict[str, tuple[type[_Table], int, int]] = {
     "command": (CommandChannel, 1, MAX_COMMAND_CHANNELS),
     "state": (StateChannel, 0, MAX_STATE_CHANNELS),
     "drive": (Drive, 1, MAX_DRIVES),
+    "sensor": (Sensor, 0, MAX_SENSORS),
+    "link": (LinkSettings, 0, MAX_LINKS),
 }
 
 
@@ -288,8 +355,15 @@ class _Loader:
         self._check_commands()
         self._check_states()
         self._check_drives()
+        self._check_addresses()
+        self._check_links()
+        if self._resolved:
+            self._check_drive_kinds()
+        self._check_quantities()
         if self._resolved:
             self._check_position_states()
+        if not self._problems:
+            self._check_bus_loads(control or Control())
         if self._problems or not (robot and control and safety and worker and ota and telemetry):
             raise ConfigError(
                 "\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0]))
@@ -305,6 +379,8 @@ class _Loader:
             tuple(self._sound["command"].values()),
             tuple(self._sound["state"].values()),
             tuple(self._sound["drive"].values()),
+            tuple(self._sound["sensor"].values()),
+            tuple(self._sound["link"].values()),
         )
 
     # --- places and problems -------------------------------------------------------------------------------------
@@ -470,16 +546,25 @@ class _Loader:
 
     def _check_states(self) -> None:
         for index, state in self._sound["state"].items():
-            self._reference("state", index, "drive", "drive", state.drive)
+            if state.sensor is not None:
+                if state.drive is not None:
+                    self._entry_problem("state", index, "drive", "a sensor measures this state; remove it")
+                self._reference("state", index, "sensor", "sensor", state.sensor)
+            elif state.drive is None:
+                self._resolved = False
+                self._entry_problem("state", index, "drive", "is missing; add it")
+            else:
+                self._reference("state", index, "drive", "drive", state.drive)
 
     def _check_drives(self) -> None:
         carriers: dict[int, str] = {}
-        addresses: dict[tuple[str, int], str] = {}
         for index, drive in self._sound["drive"].items():
             if drive.turns_per_unit == 0:
                 self._entry_problem(
                     "drive", index, "turns_per_unit", "is 0; say how far the motor turns for one unit"
                 )
+            for key, why in drive_problems(drive):
+                self._entry_problem("drive", index, key, why)
             command = self._reference("drive", index, "channels", "command", drive.channels[0])
             if command is not None and command in carriers:
                 self._entry_problem(
@@ -491,22 +576,106 @@ class _Loader:
                 )
             elif command is not None:
                 carriers[command] = drive.name
-            address = (drive.link, drive.node)
-            if address in addresses:
-                self._entry_problem(
-                    "drive",
-                    index,
-                    "node",
-                    f'{drive.node} on {drive.link} is already drive "{addresses[address]}"; '
-                    "give each drive its own node",
-                )
-            addresses.setdefault(address, drive.name)
         if self._resolved:
             for index in self._sound["command"]:
                 if index not in carriers:
                     self._entry_problem(
                         "command", index, "name", "no [[drive]] carries this channel; add one"
                     )
+
+    def _check_addresses(self) -> None:
+        """No two devices of a link may use one CAN identifier."""
+        seen: list[Drive | Sensor] = []
+        for kind in ("drive", "sensor"):
+            for index, device in self._sound[kind].items():
+                other = next((old for old in seen if old.link == device.link and collide(old, device)), None)
+                if other is not None:
+                    named = "sensor" if isinstance(other, Sensor) else "drive"
+                    self._entry_problem(
+                        kind,
+                        index,
+                        "node",
+                        f'{device.node} on {device.link} uses CAN identifiers of {named} "{other.name}"; '
+                        "give each device its own node",
+                    )
+                seen.append(device)
+
+    def _check_links(self) -> None:
+        used = {device.link for kind in ("drive", "sensor") for device in self._sound[kind].values()}
+        described: set[str] = set()
+        for index, link in self._sound["link"].items():
+            if not link.url.startswith("can:"):
+                self._entry_problem(
+                    "link",
+                    index,
+                    "url",
+                    "only a can: link has a section; a serial: link says its baud rate in its URL",
+                )
+            if 0 < link.bitrate < MIN_BITRATE:
+                self._entry_problem(
+                    "link",
+                    index,
+                    "bitrate",
+                    "is below 10000 bit/s; write the bit rate of the bus, or 0 for one without hardware",
+                )
+            if link.url not in used:
+                self._entry_problem(
+                    "link",
+                    index,
+                    "url",
+                    f"no drive or sensor is on {link.url}; correct it or remove this link",
+                )
+            if link.url in described:
+                self._entry_problem(
+                    "link", index, "url", f"{link.url} is already described; describe each link once"
+                )
+            described.add(link.url)
+
+    def _check_drive_kinds(self) -> None:
+        kinds = {command.name: command.kind for command in self._sound["command"].values()}
+        for index, drive in self._sound["drive"].items():
+            if drive.profile == "cia402" and kinds[drive.channels[0]] == "effort":
+                self._entry_problem(
+                    "drive",
+                    index,
+                    "profile",
+                    f'a cia402 drive follows positions or velocities; command "{drive.channels[0]}" is an effort: '
+                    "use odrive-cansimple",
+                )
+
+    def _check_quantities(self) -> None:
+        """What a state is read from must be able to measure it."""
+        for index, state in self._sound["state"].items():
+            kind, name = ("sensor", state.sensor) if state.sensor is not None else ("drive", state.drive)
+            source = next((device for device in self._sound[kind].values() if device.name == name), None)
+            why = quantity_problem(state, source) if source is not None else None
+            if why is not None:
+                self._resolved = False
+                self._entry_problem("state", index, "quantity", why)
+
+    def _check_bus_loads(self, control: Control) -> None:
+        """No bus may have to carry more than it can."""
+        found = {kind: list(self._sound[kind].items()) for kind in _ENTRIES}
+        parts = {kind: tuple(entry for _, entry in found[kind]) for kind in _ENTRIES}
+        devices = Devices(
+            control.tier1_hz, parts["command"], parts["state"], parts["drive"], parts["sensor"], parts["link"]
+        )
+        for load in bus_loads(devices):
+            if load.share <= 1:
+                continue
+            places = [("link", "bitrate", index) for index, link in found["link"] if link.url == load.url] + [
+                (kind, "link", index)
+                for kind in ("drive", "sensor")
+                for index, device in found[kind]
+                if device.link == load.url
+            ]
+            kind, key, index = places[0]
+            self._entry_problem(
+                kind,
+                index,
+                key,
+                f"{load}: it cannot carry the frames; lower tier1_hz, feedback_hz or rate_hz, or use more links",
+            )
 
     def _check_position_states(self) -> None:
         """A stop holds the measured position: measured by another drive or in another unit it would be a move."""
@@ -558,7 +727,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 }
 _PATTERN_MEANING = {
     "RobotId": "is not usable as a host name; use at most 63 of a-z, 0-9 and '-'",
-    "Link": 'is not a link; write "can:NAME" or "unix:PATH"',
+    "Link": 'is not a link; write "can:NAME", "serial:DEVICE?baud=921600" or "unix:PATH"',
     "Name": "may have 1 to 64 letters, digits, '_', '.' and '-'",
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from holdfast.bus_load import WARNING_SHARE
 from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
 from holdfast.config import load_robot_config
 from holdfast.errors import ConfigError, HoldfastError
@@ -159,7 +160,7 @@ def unload(robot_name: str | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check(file: Path, as_json: bool) -> None:
-    """Validate a robot.toml; names file, line and key of every problem.
+    """Validate a robot.toml; names file, line and key of every problem, and the load of every link.
 
     Example: holdfast robot check examples/robots/arm.toml
     """
@@ -172,11 +173,28 @@ def check(file: Path, as_json: bool) -> None:
         "commands": len(config.command),
         "states": len(config.state),
         "drives": len(config.drive),
+        "sensors": len(config.sensor),
+        "links": [
+            {
+                "url": load.url,
+                "frames_per_s": load.frames_per_s,
+                "bits_per_s": load.bits_per_s,
+                "bitrate": load.bitrate,
+            }
+            for load in config.link_loads
+        ],
     }
     if as_json:
         print_json(found)
     else:
         console.print(
             f"[green]valid[/green]: robot {config.robot.id}, {len(config.command)} commands, {len(config.state)} "
-            f"states, {len(config.drive)} drives"
+            f"states, {len(config.drive)} drives, {len(config.sensor)} sensors"
         )
+        for load in config.link_loads:
+            console.print(f"  {load}", highlight=False)
+            if load.share > WARNING_SHARE:
+                console.print(
+                    f"  [yellow]warning[/yellow]: {load.url} has little reserve for repeated frames; "
+                    "lower a rate or use more links"
+                )

@@ -27,6 +27,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[command]]": config.CommandChannel,
     "[[state]]": config.StateChannel,
     "[[drive]]": config.Drive,
+    "[[sensor]]": config.Sensor,
+    "[[link]]": config.LinkSettings,
 }
 
 

@@ -49,6 +49,7 @@ enum class Blocker : std::uint32_t {
     kDriveError = 1u << 6,
     kStateStale = 1u << 7,
     kBusy = 1u << 8,  // armed or stopping already
+    kDriveSilent = 1u << 9,
 };
 
 // What the service thread tells people, beyond the state segment.
@@ -57,6 +58,7 @@ struct Status {
     std::uint64_t stale_states{};  // bit per state channel
     shm::StopCause latch_cause{};
     std::array<std::uint32_t, kMaxDrives> axis_error{};
+    std::uint32_t silent_drives{};  // bit per drive
 };
 
 // What the service thread asks of Tier-1. One bit each.
@@ -78,6 +80,7 @@ enum class StopReason : std::uint32_t {
     kOverruns,
     kDriveError,
     kDriveNotReady,
+    kDriveSilent,
 };
 
 enum class EventKind : std::uint32_t {
@@ -88,6 +91,7 @@ enum class EventKind : std::uint32_t {
     kEstopCleared,
     kControllerFault,  // detail: generation << 8 | ControllerFault, index: channel or -1
     kDriveError,       // detail: axis error, index: drive
+    kDriveSilent,      // index: drive
 };
 
 // A record for the log, written in a real-time thread and put into words by the service thread.

@@ -5,6 +5,7 @@
 
 #include "core/core.hpp"
 #include "core/log.hpp"
+#include "robot/bus_load.hpp"
 #include "robot/config.hpp"
 #include "shm/segment.hpp"
 
@@ -34,7 +35,13 @@ int check(const std::string& file) {
         return kBadUsage;
     }
     std::cout << file << ": ok: robot " << config->id << ", " << config->commands.size() << " command and "
-              << config->states.size() << " state channels, " << config->drives.size() << " drives\n";
+              << config->states.size() << " state channels, " << config->drives.size() << " drives, "
+              << config->sensors.size() << " sensors\n";
+    for (const holdfast::LinkLoad& load : holdfast::bus_loads(*config)) {
+        std::cout << text_of(load) << "\n";
+        if (load.share() > holdfast::kBusLoadWarning)
+            std::cout << "warning: " << load.url << " has little reserve for repeated frames\n";
+    }
     return EXIT_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/log.hpp"
 #include "core/poll.hpp"
+#include "drive/drive.hpp"
 #include "shm/names.hpp"
 
 namespace holdfast::core {
@@ -233,6 +234,7 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
     add(Blocker::kControllerFaulted, "the controller has failed; load another or unload it");
     if (has(blockers, Blocker::kRealtime)) texts.insert(texts.end(), shortfalls_.begin(), shortfalls_.end());
     if (has(blockers, Blocker::kDriveError)) add_drive_texts(status, texts);
+    if (has(blockers, Blocker::kDriveSilent)) add_silence_texts(status, texts);
     if (has(blockers, Blocker::kStateStale)) add_state_texts(status, texts);
     add(Blocker::kBusy, "the robot is armed or stopping; wait for standstill");
     return texts;
@@ -241,16 +243,28 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
 void Service::add_drive_texts(const Status& status, std::vector<std::string>& texts) const {
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         if (status.axis_error[d] == 0) continue;
-        texts.push_back("drive " + config_.drives[d].name + " reports error " +
-                        std::to_string(status.axis_error[d]) + "; mend it and arm again, which clears it");
+        texts.push_back("drive " + config_.drives[d].name + " reports " +
+                        describe_axis_error(config_.drives[d], status.axis_error[d]) +
+                        "; mend it and arm again, which clears it");
+    }
+}
+
+void Service::add_silence_texts(const Status& status, std::vector<std::string>& texts) const {
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if ((status.silent_drives >> d & 1u) == 0) continue;
+        texts.push_back("drive " + config_.drives[d].name +
+                        " sends no heartbeat; check its power, node and wiring, and link " +
+                        config_.drives[d].link);
     }
 }
 
 void Service::add_state_texts(const Status& status, std::vector<std::string>& texts) const {
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         if ((status.stale_states >> s & 1u) == 0) continue;
-        texts.push_back("state " + config_.states[s].name + " is stale; check drive " +
-                        config_.drives[config_.states[s].drive].name + " and its link");
+        const StateChannel& channel = config_.states[s];
+        const std::string source = channel.sensor ? "sensor " + config_.sensors[*channel.sensor].name
+                                                  : "drive " + config_.drives[channel.drive].name;
+        texts.push_back("state " + channel.name + " is stale; check " + source + " and its link");
     }
 }
 

@@ -43,6 +43,7 @@ class Service {
     [[nodiscard]] Json simulate(const Json& request);
     [[nodiscard]] std::vector<std::string> blocker_texts(std::uint32_t blockers);
     void add_drive_texts(const Status& status, std::vector<std::string>& texts) const;
+    void add_silence_texts(const Status& status, std::vector<std::string>& texts) const;
     void add_state_texts(const Status& status, std::vector<std::string>& texts) const;
     void keep_resume_marker();
     void keep_metrics();

@@ -19,8 +19,6 @@ constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a dr
 constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
 constexpr double kStandstill = 1e-6;          // of what is sent: below it, it is rounding
 constexpr double kMeasuredStandstill = 0.01;  // of the largest velocity of the channel
-constexpr std::uint8_t kClosedLoop = 8;
-constexpr std::uint8_t kIdle = 1;
 
 template <typename Enum>
 constexpr std::uint32_t bit(Enum value) {
@@ -115,12 +113,26 @@ void Tier1::watch_drive_errors() {
         }
         last_axis_error_[d] = error;
     }
+    watch_drive_heartbeats();
     stale_states_ = 0;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         if (bus_.fresh(s, now_ns_)) continue;
         stale_states_ |= std::uint64_t{1} << s;
         exchange_.counters.add(Counter::kStateStale);
     }
+}
+
+// One that was never heard is switched off or not there yet: it keeps the robot from arming, and is no event.
+void Tier1::watch_drive_heartbeats() {
+    std::uint32_t silent = 0;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if (!bus_.silent(d)) continue;
+        silent |= 1u << d;
+        if ((silent_drives_ >> d & 1u) != 0 || !bus_.ever_heard(d)) continue;
+        exchange_.counters.add(Counter::kDriveSilences);
+        note(EventKind::kDriveSilent, 0, static_cast<std::int32_t>(d));
+    }
+    silent_drives_ = silent;
 }
 
 void Tier1::decide(const Setpoint& setpoint) {
@@ -180,7 +192,8 @@ std::optional<Tier1::Cause> Tier1::drive_cause() {
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const auto drive = static_cast<std::int32_t>(d);
         if (bus_.axis_error(d) != 0) return Cause{StopReason::kDriveError, drive};
-        const bool enabled = bus_.axis_state(d) == kClosedLoop;
+        if ((silent_drives_ >> d & 1u) != 0) return Cause{StopReason::kDriveSilent, drive};
+        const bool enabled = bus_.axis_state(d) == kDriveEnabled;
         if (enabled) continue;
         if (drives_ready_ || now_ns_ - armed_at_ns_ > kDriveReadyNs)
             return Cause{StopReason::kDriveNotReady, drive};
@@ -202,6 +215,7 @@ std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
     add_if(setpoint.fault != shm::ControllerFault::kNone, Blocker::kControllerFaulted);
     add_if(grade_.refused, Blocker::kRealtime);
     add_if(drive_error, Blocker::kDriveError);
+    add_if(silent_drives_ != 0, Blocker::kDriveSilent);
     add_if(stale_states_ != 0, Blocker::kStateStale);
     add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
     return found;
@@ -229,7 +243,7 @@ void Tier1::arm() {
 // late would jump to a setpoint that had walked away.
 bool Tier1::all_drives_enabled() const {
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-        if (bus_.axis_state(d) != kClosedLoop) return false;
+        if (bus_.axis_state(d) != kDriveEnabled) return false;
     }
     return true;
 }
@@ -290,7 +304,7 @@ ChannelContext Tier1::context(const CommandChannel& channel) const {
 
 // A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
 void Tier1::forget_idle_channel(std::size_t drive) {
-    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kIdle;
+    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
     const CommandChannel& channel = config_.commands[config_.drives[drive].command];
     if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
 }
@@ -312,7 +326,7 @@ void Tier1::send_drive_requests() {
 
 void Tier1::enable_in_turn() {
     const std::uint64_t turn = armed_cycles_ % kEnableRepeatCycles;
-    if (turn < config_.drives.size() && bus_.axis_state(turn) != kClosedLoop) {
+    if (turn < config_.drives.size() && bus_.axis_state(turn) != kDriveEnabled) {
         bus_.send_enable(turn, exchange_.counters);
     }
     ++armed_cycles_;
@@ -377,6 +391,7 @@ void Tier1::publish(const Setpoint& setpoint) {
     status.stale_states = stale_states_;
     status.latch_cause = safety_.cause();
     for (std::size_t d = 0; d < config_.drives.size(); ++d) status.axis_error[d] = bus_.axis_error(d);
+    status.silent_drives = silent_drives_;
     exchange_.status.publish();
 }
 

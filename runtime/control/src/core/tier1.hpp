@@ -64,6 +64,7 @@ class Tier1 {
     void note_stop_frames(bool all_sent);
     void update_motion();
     void watch_drive_errors();
+    void watch_drive_heartbeats();
     void publish_snapshot();
     void publish(const Setpoint& setpoint);
     void note(EventKind kind, std::uint64_t detail, std::int32_t index = -1);
@@ -102,6 +103,7 @@ class Tier1 {
     std::int64_t stop_cycle_ns_{0};   // start of the cycle that sent its first frames
     std::uint64_t latch_counted_{0};  // the stop whose estop_frame_cycle is known
     std::uint64_t stale_states_{0};
+    std::uint32_t silent_drives_{0};
 };
 
 }  // namespace holdfast::core

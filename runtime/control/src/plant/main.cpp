@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "ipc/seqpacket.hpp"
+#include "plant/control.hpp"
 #include "plant/plant.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
@@ -54,14 +57,16 @@ void simulate(Plant& plant, std::int64_t tier1_period_ns, const std::stop_token&
     }
 }
 
-holdfast::ipc::Message answer(const Plant& plant, const holdfast::ipc::Message& request) {
-    const nlohmann::json& body = request.body;
-    if (body != nlohmann::json{{"op", "status"}}) {
-        return {{{"ok", false}, {"error", "unknown request; known is {\"op\": \"status\"}"}}, {}};
+// Faults of the command line are there from the first period on, or come at their "at_ms".
+holdfast::Expected<void> add_faults(Plant& plant, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+        const auto json = nlohmann::json::parse(text, nullptr, false);
+        const auto fault = holdfast::plant::parse_fault(json);
+        if (!fault) return holdfast::fail("--fault " + text + ": " + fault.error().message);
+        const auto added = plant.add_fault(*fault);
+        if (!added) return holdfast::fail("--fault " + text + ": " + added.error().message);
     }
-    nlohmann::json reply = plant.status();
-    reply["ok"] = true;
-    return {std::move(reply), {}};
+    return {};
 }
 
 }  // namespace
@@ -71,9 +76,15 @@ int main(int argc, char** argv) {
     std::filesystem::path config_file = "/etc/holdfast/robot.toml";
     std::optional<std::filesystem::path> record_file;
     std::optional<std::uint64_t> seed;
+    std::vector<std::string> faults;
     app.add_option("--config", config_file, "robot.toml")->envname("HOLDFAST_CONFIG")->capture_default_str();
     app.add_option("--record", record_file, "write each received frame to this file, one JSON line each");
-    app.add_option("--seed", seed, "noisy encoders, the same noise for the same seed (default: no noise)");
+    app.add_option("--seed", seed,
+                   "noisy encoders and sensors, the same noise and the same chance in faults for the same "
+                   "seed (default: no noise)");
+    app.add_option(
+        "--fault", faults,
+        R"(a fault from the start or at "at_ms", as in {"device": "elbow", "kind": "silent", "at_ms": 500})");
     CLI11_PARSE(app, argc, argv);
 
     const auto config = holdfast::load_robot_config(config_file);
@@ -88,10 +99,12 @@ int main(int argc, char** argv) {
     }
     auto plant = Plant::open(*config, holdfast::run_directory(), seed, std::move(recording));
     if (!plant) return refuse(1, plant.error().message);
+    if (const auto added = add_faults(**plant, faults); !added)
+        return refuse(kBadConfiguration, added.error().message);
     auto server = holdfast::ipc::Server::listen(
         holdfast::run_directory() / "plant-control.sock",
         [&](const holdfast::ipc::Peer&, const holdfast::ipc::Message& request) {
-            return answer(**plant, request);
+            return holdfast::ipc::Message{holdfast::plant::answer(**plant, request.body), {}};
         },
         [](const holdfast::ipc::Peer&) {});
     if (!server) return refuse(1, server.error().message);

@@ -16,9 +16,30 @@ namespace holdfast {
 inline constexpr std::size_t kMaxCommandChannels = 32;
 inline constexpr std::size_t kMaxStateChannels = 64;
 inline constexpr std::size_t kMaxDrives = 32;
+inline constexpr std::size_t kMaxSensors = 16;
+inline constexpr std::size_t kMaxLinks = 16;
 
 enum class ChannelKind : std::uint8_t { kVelocity = 0, kPosition = 1, kEffort = 2 };
-enum class Quantity : std::uint8_t { kPosition = 0, kVelocity = 1, kEffort = 2 };
+// The first three are measured by drives, the others by sensors.
+enum class Quantity : std::uint8_t {
+    kPosition = 0,
+    kVelocity = 1,
+    kEffort = 2,
+    kAngularRateX = 3,  // rad/s
+    kAngularRateY = 4,
+    kAngularRateZ = 5,
+    kAccelerationX = 6,  // m/s^2
+    kAccelerationY = 7,
+    kAccelerationZ = 8,
+    kForceX = 9,  // N
+    kForceY = 10,
+    kForceZ = 11,
+    kTorqueX = 12,  // N m
+    kTorqueY = 13,
+    kTorqueZ = 14,
+    kDistance = 15,  // m
+};
+inline constexpr std::size_t kQuantities = 16;
 enum class RealtimeMode : std::uint8_t { kRequire, kPrefer };
 enum class ResumeMode : std::uint8_t { kManual, kAuto };
 
@@ -42,19 +63,41 @@ struct CommandChannel {
 struct StateChannel {
     std::string name;
     std::string unit;
-    std::size_t drive{};  // index into drives
+    std::size_t drive{};  // index into drives; without meaning if a sensor measures it
     Quantity quantity{};
     Range limits;
     std::int64_t max_age_ns{};
+    std::optional<std::size_t> sensor{};  // index into sensors; empty: a drive measures it
 };
 
 struct Drive {
     std::string name;
-    std::string link;     // "can:vcan0", "unix:plant.sock" (relative to the run directory)
-    std::string profile;  // "odrive-cansimple"
+    std::string
+        link;  // "can:vcan0", "serial:/dev/ttyUSB0?baud=921600", "unix:plant.sock" (in the run directory)
+    std::string profile;  // "odrive-cansimple" or "cia402"
     std::uint32_t node{};
-    double turns_per_unit{};  // motor turns per unit of the channel (rad or m)
-    std::size_t command{};    // index into commands
+    double turns_per_unit{};                 // motor turns per unit of the channel (rad or m)
+    std::size_t command{};                   // index into commands
+    std::int64_t heartbeat_ns{100'000'000};  // its period; silent after three of them
+    std::uint32_t feedback_hz{};             // 0: once each Tier-1 cycle
+    double counts_per_turn{};                // cia402: position increments of one motor turn
+};
+
+enum class SensorProfile : std::uint8_t { kImu = 0, kForceTorque = 1, kDistance = 2 };
+
+struct Sensor {
+    std::string name;
+    std::string link;
+    SensorProfile profile{};
+    std::uint32_t node{};
+    std::uint32_t rate_hz{};  // 0: once each Tier-1 cycle
+};
+
+// What [[link]] says of a link beyond its URL.
+struct LinkSettings {
+    std::string name;
+    std::string url;
+    std::uint32_t bitrate{};  // bit/s; 0: a bus without hardware, which has no limit
 };
 
 struct ControlConfig {
@@ -84,6 +127,8 @@ struct RobotConfig {
     std::vector<CommandChannel> commands;
     std::vector<StateChannel> states;
     std::vector<Drive> drives;
+    std::vector<Sensor> sensors;
+    std::vector<LinkSettings> links;  // only those that have a section
 
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }

@@ -12,11 +12,13 @@
 #include <utility>
 
 #include "robot/config.hpp"
+#include "robot/devices.hpp"
 #include "robot/section.hpp"
 
 namespace holdfast {
 namespace {
 
+using robot::Entry;
 using robot::Overrides;
 using robot::Problems;
 using robot::Section;
@@ -24,9 +26,7 @@ using robot::Section;
 constexpr double kMaxTimeoutMs = 60'000.0;
 constexpr double kMaxAgeMs = 10'000.0;
 constexpr double kAnyMagnitude = 1e9;
-constexpr std::int64_t kMaxNode = 62;  // CANSimple: 6 bits; 63 means "no node yet"
 constexpr std::size_t kMaxNameLength = 64;
-constexpr std::size_t kMaxInterfaceLength = 15;  // IFNAMSIZ without its zero
 
 // Sections whose values Python validates; here only their keys are known.
 const std::map<std::string, std::vector<std::string_view>, std::less<>>& worker_sections() {
@@ -54,20 +54,6 @@ bool is_robot_id(std::string_view text) {
                [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-'; });
 }
 
-bool is_link(std::string_view url) {
-    if (url.starts_with("can:")) {
-        const std::string_view name = url.substr(4);
-        return !name.empty() && name.size() <= kMaxInterfaceLength && name.find('/') == name.npos;
-    }
-    return url.starts_with("unix:") && url.size() > 5;
-}
-
-// The entries of one [[array]] with what is needed to refer to them from elsewhere.
-struct Entry {
-    Section section;
-    std::string name;
-};
-
 class Loader {
   public:
     Loader(const toml::table& root, Problems& problems)
@@ -83,20 +69,28 @@ class Loader {
         commands_ = entries("command", kMaxCommandChannels, 1);
         states_ = entries("state", kMaxStateChannels, 0);
         drives_ = entries("drive", kMaxDrives, 1);
+        sensors_ = entries("sensor", kMaxSensors, 0);
+        links_ = entries("link", kMaxLinks, 0);
         for (Entry& entry : commands_) config_.commands.push_back(read_command(entry));
         for (Entry& entry : states_) config_.states.push_back(read_state(entry));
         for (Entry& entry : drives_) config_.drives.push_back(read_drive(entry));
+        for (Entry& entry : sensors_) config_.sensors.push_back(robot::read_sensor(entry));
+        for (Entry& entry : links_) config_.links.push_back(robot::read_link(entry));
         check_each_command_has_one_drive();
-        check_addresses();
+        robot::check_addresses(config_, drives_, sensors_);
+        robot::check_links(config_, links_);
+        if (resolved_) robot::check_drive_kinds(config_, drives_);
+        resolved_ = resolved_ && robot::check_state_sources(config_, states_);
         if (resolved_) check_position_states();
         refuse_unknown_keys();
+        if (problems_.empty()) robot::check_bus_loads(config_, links_, drives_, sensors_);
         return std::move(config_);
     }
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot", "control",   "safety",  "worker", "agent",
-                                       "ota",   "telemetry", "command", "state",  "drive"};
+        constexpr std::array kSections{"robot",     "control", "safety", "worker", "agent",  "ota",
+                                       "telemetry", "command", "state",  "drive",  "sensor", "link"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -364,19 +358,35 @@ class Loader {
 
     StateChannel read_state(Entry& entry) {
         Section& s = entry.section;
-        for (const auto* key : {"drive", "quantity", "unit", "limits", "max_age_ms"}) s.require(key);
+        for (const auto* key : {"quantity", "unit", "limits", "max_age_ms"}) s.require(key);
         StateChannel c;
         c.name = entry.name;
         c.unit = s.text("unit").value_or("");
         c.limits = s.range("limits").value_or(Range{});
         c.max_age_ns = s.milliseconds_as_ns("max_age_ms", kMaxAgeMs).value_or(0);
-        const auto quantity = s.choice("quantity", {"position", "velocity", "effort"});
+        const auto quantity = s.choice(
+            "quantity", {"position", "velocity", "effort", "angular_rate_x", "angular_rate_y",
+                         "angular_rate_z", "acceleration_x", "acceleration_y", "acceleration_z", "force_x",
+                         "force_y", "force_z", "torque_x", "torque_y", "torque_z", "distance"});
         if (quantity) c.quantity = static_cast<Quantity>(*quantity);
-        const auto name = s.text("drive");
-        const auto drive = name ? reference(drives_, "drive", s, "drive", *name) : std::nullopt;
-        c.drive = drive.value_or(0);
-        resolved_ = resolved_ && drive && quantity;
+        const bool has_source = read_source(s, c);
+        resolved_ = resolved_ && has_source && quantity;
         return c;
+    }
+
+    // Which drive or sensor measures a state. False: none is named, or one that does not exist.
+    bool read_source(Section& s, StateChannel& c) {
+        if (!s.has("sensor")) {
+            s.require("drive");
+            const auto name = s.text("drive");
+            const auto drive = name ? reference(drives_, "drive", s, "drive", *name) : std::nullopt;
+            c.drive = drive.value_or(0);
+            return drive.has_value();
+        }
+        s.forbid("drive", "a sensor measures this state");
+        const auto name = s.text("sensor");
+        if (name) c.sensor = reference(sensors_, "sensor", s, "sensor", *name);
+        return c.sensor.has_value();
     }
 
     Drive read_drive(Entry& entry) {
@@ -384,26 +394,23 @@ class Loader {
         for (const auto* key : {"link", "profile", "node", "turns_per_unit", "channels"}) s.require(key);
         Drive d;
         d.name = entry.name;
-        if (const auto link = s.text("link")) {
-            d.link = *link;
-            if (!is_link(*link))
-                s.problem("link", "\"" + *link + "\" is not a link; write \"can:NAME\" or \"unix:PATH\"");
-        }
-        if (s.choice("profile", {"odrive-cansimple"})) d.profile = "odrive-cansimple";
-        d.node = static_cast<std::uint32_t>(s.integer("node", 0, kMaxNode).value_or(kMaxNode + 1));
+        static const std::vector<std::string_view> profiles{"odrive-cansimple", "cia402"};
+        const auto profile = s.choice("profile", profiles);
+        d.profile = profiles[profile.value_or(0)];
+        robot::read_drive_device(s, d);
         d.turns_per_unit = s.number("turns_per_unit").value_or(1.0);
         if (d.turns_per_unit == 0.0)
             s.problem("turns_per_unit", "is 0; say how far the motor turns for one unit");
         const auto channels = s.texts("channels");
         if (channels && channels->size() != 1) {
-            s.problem("channels", "an odrive-cansimple drive carries exactly one command channel, not " +
-                                      std::to_string(channels->size()));
+            s.problem("channels",
+                      "a drive carries exactly one command channel, not " + std::to_string(channels->size()));
         }
         const auto command = channels && channels->size() == 1
                                  ? reference(commands_, "command", s, "channels", channels->front())
                                  : std::nullopt;
         d.command = command.value_or(kMaxCommandChannels);
-        resolved_ = resolved_ && command;
+        resolved_ = resolved_ && command && profile;
         return d;
     }
 
@@ -421,20 +428,6 @@ class Loader {
             }
             if (carrier == nullptr && resolved_) {
                 commands_[c].section.problem("name", "no [[drive]] carries this channel; add one");
-            }
-        }
-    }
-
-    void check_addresses() {
-        for (std::size_t i = 0; i < config_.drives.size(); ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                const Drive& a = config_.drives[i];
-                const Drive& b = config_.drives[j];
-                if (a.node > kMaxNode || a.link != b.link || a.node != b.node) continue;
-                drives_[i].section.problem("node", std::to_string(a.node) + " on " + a.link +
-                                                       " is already drive \"" + b.name +
-                                                       "\"; give each drive its own node");
-                break;
             }
         }
     }
@@ -464,7 +457,7 @@ class Loader {
     }
 
     void refuse_unknown_keys() {
-        for (const auto* list : {&commands_, &states_, &drives_}) {
+        for (const auto* list : {&commands_, &states_, &drives_, &sensors_, &links_}) {
             for (const Entry& entry : *list) entry.section.refuse_unknown_keys();
         }
     }
@@ -473,7 +466,7 @@ class Loader {
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
-    std::vector<Entry> commands_, states_, drives_;
+    std::vector<Entry> commands_, states_, drives_, sensors_, links_;
     bool resolved_{true};  // every reference so far names something
 };
 

@@ -98,4 +98,10 @@ class Section {
     std::set<std::string, std::less<>> known_;
 };
 
+// One entry of an [[array]] with what is needed to refer to it from elsewhere.
+struct Entry {
+    Section section;
+    std::string name;
+};
+
 }  // namespace holdfast::robot

@@ -5,8 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "drive/profile.hpp"
 #include "error.hpp"
 #include "link/link.hpp"
 #include "robot/config.hpp"
@@ -39,16 +41,21 @@ class StopFrames {
     struct Measured {
         double position{};
         double velocity{};
-        std::int64_t mono_ns{};  // 0: never
+        std::int64_t position_ns{};  // 0: never
+        std::int64_t velocity_ns{};
     };
 
     explicit StopFrames(const RobotConfig& config) : config_(&config) {}
     void follow_channel(std::size_t channel, const shm::StateData& core, double dt_s);
     void start_from_measurement(std::size_t drive, std::int64_t now_ns);
+    void take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns);
+    void send_to(std::size_t drive, double value);
     [[nodiscard]] ChannelContext context(const CommandChannel& channel, std::int64_t now_ns) const;
 
     const RobotConfig* config_;
     std::vector<std::unique_ptr<Link>> links_;
+    std::vector<std::optional<CanFrame>> syncs_;  // of the links
+    std::vector<std::unique_ptr<DriveProfile>> profiles_;
     std::array<std::size_t, kMaxDrives> link_of_drive_{};
     std::array<Measured, kMaxDrives> measured_{};
     std::array<ChannelHistory, kMaxCommandChannels> history_{};

@@ -78,7 +78,15 @@ enum class Counter : std::uint32_t {
     kSafetyBeatMissed = 18,  // Tier-1 cycles that saw no fresh heartbeat of the safety daemon
     kSeqlockRetriesExhausted = 19,
     kDriveErrors = 20,
-    kCount = 21,
+    kDriveSilences = 21,      // times a drive's heartbeat stopped or its link was lost
+    kLinkBusOff = 22,         // times a CAN controller left its bus
+    kLinkRestarts = 23,       // times it came back
+    kLinkErrorPassive = 24,   // times it became error passive
+    kLinkAckErrors = 25,      // frames that nobody acknowledged
+    kLinkOverflows = 26,      // frames lost in the controller
+    kLinkDowns = 27,          // times an interface or serial device went away
+    kLinkDamagedFrames = 28,  // serial: frames that failed their CRC
+    kCount = 29,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

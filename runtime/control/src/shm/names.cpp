@@ -17,12 +17,14 @@ constexpr std::array<std::string_view, 7> kStopCauses{"none",
                                                       "controller_not_finite",
                                                       "state_record_unreadable"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)> kCounters{
-    "overruns",         "skipped_cycles",     "controller_ticks",    "controller_overruns",
-    "controller_traps", "setpoint_stale",     "state_stale",         "command_not_finite",
-    "command_clamped",  "command_no_channel", "shield_rate_limited", "shield_stopping_distance",
-    "shield_conflict",  "metrics_dropped",    "link_send_errors",    "link_receive_errors",
-    "frames_sent",      "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
-    "drive_errors"};
+    "overruns",           "skipped_cycles",     "controller_ticks",    "controller_overruns",
+    "controller_traps",   "setpoint_stale",     "state_stale",         "command_not_finite",
+    "command_clamped",    "command_no_channel", "shield_rate_limited", "shield_stopping_distance",
+    "shield_conflict",    "metrics_dropped",    "link_send_errors",    "link_receive_errors",
+    "frames_sent",        "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
+    "drive_errors",       "drive_silences",     "link_bus_off",        "link_restarts",
+    "link_error_passive", "link_ack_errors",    "link_overflows",      "link_downs",
+    "link_damaged_frames"};
 
 template <typename Enum>
 std::string_view look_up(std::span<const std::string_view> names, Enum value) {

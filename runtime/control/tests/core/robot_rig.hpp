@@ -55,7 +55,8 @@ struct RigDrive {
     std::uint8_t axis_state{1};
     std::uint32_t axis_error{0};
     bool obeys_enable{true};
-    bool talks{true};
+    bool talks{true};              // its encoder's frames arrive
+    bool beats{true};              // its heartbeat arrives
     std::vector<double> commands;  // channel units, newest last
     int enable_frames{0};
     int idle_frames{0};
@@ -188,19 +189,25 @@ class RobotRig {
   private:
     void talk() {
         for (std::size_t d = 0; d < drives.size(); ++d) {
-            if (!hub || !drives[d].talks) continue;
-            const Drive& drive = config.drives[d];
-            CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
-                              .size = 8};
-            cansimple::put_f32(estimate, 0, static_cast<float>(drives[d].position * drive.turns_per_unit));
-            cansimple::put_f32(estimate, 4, static_cast<float>(drives[d].velocity * drive.turns_per_unit));
-            (void)hub->send(estimate);
-            CanFrame heartbeat{.id = cansimple::frame_id(drive.node, cansimple::Command::kHeartbeat),
-                               .size = 8};
-            cansimple::put_u32(heartbeat, 0, drives[d].axis_error);
-            heartbeat.data[4] = drives[d].axis_state;
-            (void)hub->send(heartbeat);
+            if (!hub) continue;
+            if (drives[d].talks) report(d);
+            if (drives[d].beats) beat(d);
         }
+    }
+    void report(std::size_t d) {
+        const Drive& drive = config.drives[d];
+        CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
+                          .size = 8};
+        cansimple::put_f32(estimate, 0, static_cast<float>(drives[d].position * drive.turns_per_unit));
+        cansimple::put_f32(estimate, 4, static_cast<float>(drives[d].velocity * drive.turns_per_unit));
+        (void)hub->send(estimate);
+    }
+    void beat(std::size_t d) {
+        CanFrame heartbeat{.id = cansimple::frame_id(config.drives[d].node, cansimple::Command::kHeartbeat),
+                           .size = 8};
+        cansimple::put_u32(heartbeat, 0, drives[d].axis_error);
+        heartbeat.data[4] = drives[d].axis_state;
+        (void)hub->send(heartbeat);
     }
     void listen() {
         CanFrame frame;

@@ -134,7 +134,7 @@ TEST_F(ServiceTest, ArmSaysEveryReason) {
     EXPECT_EQ(reply["ok"], false);
     const auto error = reply["error"].get<std::string>();
     EXPECT_NE(error.find("no controller"), std::string::npos) << error;
-    EXPECT_NE(error.find("drive joint reports error 64"), std::string::npos) << error;
+    EXPECT_NE(error.find("drive joint reports missing input (0x40)"), std::string::npos) << error;
 }
 
 TEST_F(ServiceTest, LoadsArmsAndDisarms) {

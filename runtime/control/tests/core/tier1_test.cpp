@@ -214,6 +214,11 @@ TEST(Arm, IsRefusedForEachReasonAlone) {
              rig.drives[kSpindle].talks = false;
              rig.cycles(21);
          }},
+        {Blocker::kDriveSilent,
+         [](RobotRig& rig) {
+             rig.drives[kGripper].beats = false;
+             rig.cycles(301);
+         }},
     };
     for (const Case& c : cases) {
         RobotRig rig;
@@ -477,6 +482,58 @@ TEST(DriveError, ADriveThatLeavesClosedLoopStopsTheRobot) {
     rig.cycle();
     EXPECT_EQ(rig.mode(), Mode::kStopping);
     EXPECT_EQ(stop_reason(rig), StopReason::kDriveNotReady);
+}
+
+// A drive that has died keeps nothing: three heartbeats of 100 ms.
+TEST(DriveSilence, StopsTheRobot) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.drives[kGripper].beats = false;
+    rig.cycles(300);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    const auto event = rig.find_event(EventKind::kStopBegun);
+    ASSERT_TRUE(event);
+    EXPECT_EQ(static_cast<StopReason>(event->detail), StopReason::kDriveSilent);
+    EXPECT_EQ(event->index, static_cast<std::int32_t>(kGripper));
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 1u) << "one silence, counted once";
+}
+
+TEST(DriveSilence, OneThatWasNeverHeardOnlyKeepsTheRobotFromArming) {
+    RobotRig rig;
+    rig.drives[kGripper].beats = false;
+    rig.load_controller();
+    rig.cycles(500);
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 0u);
+    EXPECT_FALSE(rig.find_event(EventKind::kDriveSilent));
+    EXPECT_TRUE(has(rig.arm(), Blocker::kDriveSilent));
+    rig.drives[kGripper].beats = true;
+    rig.cycle();
+    EXPECT_EQ(rig.arm(), 0u);
+}
+
+TEST(DriveSilence, CountsItsOwnHeartbeatPeriod) {
+    RobotRig rig;
+    rig.config.drives[kGripper].heartbeat_ns = 20 * kMs;
+    rig.arm_fully();
+    rig.drives[kGripper].beats = false;
+    rig.cycles(60);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    rig.cycle();
+    EXPECT_EQ(stop_reason(rig), StopReason::kDriveSilent);
+}
+
+// A loop that stood still heard nothing of anybody: that is an overrun, and not three dead drives.
+TEST(DriveSilence, IsNotAStallOfTheLoopItself) {
+    RobotRig rig;
+    rig.config.drives[kGripper].heartbeat_ns = 20 * kMs;
+    rig.arm_fully();
+    rig.drives[kGripper].beats = false;
+    rig.cycle(500);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 0u);
 }
 
 TEST(Shutdown, IdlesEveryDrive) {

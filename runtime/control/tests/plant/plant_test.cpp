@@ -4,7 +4,7 @@
 #include <fstream>
 #include <set>
 
-#include "drive/drive.hpp"
+#include "drive/cansimple.hpp"
 #include "link/link.hpp"
 #include "temporary_directory.hpp"
 #include "test_process.hpp"

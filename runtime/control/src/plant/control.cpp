@@ -1,0 +1,56 @@
+#include "plant/control.hpp"
+
+namespace holdfast::plant {
+namespace {
+
+using nlohmann::json;
+
+json outcome(const Expected<void>& done) {
+    if (done) return {{"ok", true}};
+    return {{"ok", false}, {"error", done.error().message}};
+}
+
+json refuse_unknown() {
+    return {{"ok", false},
+            {"error",
+             "unknown request; known are {\"op\": \"status\"}, {\"op\": \"fault\", \"kind\": ...}, "
+             "{\"op\": \"clear_faults\"} and {\"op\": \"measure\", \"sensor\": ..., \"quantity\": ..., "
+             "\"value\": ...}"}};
+}
+
+json add_fault(Plant& plant, const json& request) {
+    const auto fault = parse_fault(request);
+    return outcome(fault ? plant.add_fault(*fault) : Expected<void>(tl::unexpected(fault.error())));
+}
+
+json clear_faults(Plant& plant, const json& request) {
+    const bool has_device = request.contains("device");
+    if (request.size() != (has_device ? 2u : 1u) || (has_device && !request["device"].is_string()))
+        return refuse_unknown();
+    return outcome(plant.clear_faults(request.value("device", "")));
+}
+
+json set_measured(Plant& plant, const json& request) {
+    const bool sound = request.size() == 4 && request.value("sensor", json()).is_string() &&
+                       request.value("quantity", json()).is_string() &&
+                       request.value("value", json()).is_number();
+    if (!sound) return refuse_unknown();
+    return outcome(plant.set_measured(request["sensor"], request["quantity"], request["value"]));
+}
+
+}  // namespace
+
+json answer(Plant& plant, const json& request) {
+    const json op = request.is_object() ? request.value("op", json()) : json();
+    if (op == "status" && request.size() == 1) {
+        json reply = plant.status();
+        reply["ok"] = true;
+        return reply;
+    }
+    if (op == "fault") return add_fault(plant, request);
+    if (op == "clear_faults") return clear_faults(plant, request);
+    if (op == "measure") return set_measured(plant, request);
+    return refuse_unknown();
+}
+
+}  // namespace holdfast::plant

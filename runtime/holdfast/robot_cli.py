@@ -11,6 +11,7 @@ import click
 from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
 from holdfast.config import load_robot_config
 from holdfast.errors import ConfigError, HoldfastError
+from holdfast.evidence_cli import evidence
 from holdfast.robot_view import render
 from holdfast.target import resolve_target
 
@@ -23,6 +24,9 @@ def robot() -> None:
 
     Example: holdfast robot deploy examples/controllers/sine.wat && holdfast robot arm
     """
+
+
+robot.add_command(evidence)
 
 
 def _robot_option(function: Callable[..., Any]) -> Any:

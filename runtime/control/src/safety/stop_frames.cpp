@@ -47,11 +47,17 @@ void StopFrames::listen(std::int64_t now_ns) {
             for (std::size_t drive = 0; drive < config_->drives.size(); ++drive) {
                 if (link_of_drive_[drive] != link) continue;
                 const auto sample = cansimple::decode(config_->drives[drive], frame);
+                if (sample && sample->axis_error) axis_error_[drive] = *sample->axis_error;
                 if (!sample || !sample->position || !sample->velocity) continue;
                 measured_[drive] = {*sample->position, *sample->velocity, now_ns};
             }
         }
     }
+}
+
+bool StopFrames::drive_fault() const {
+    return std::any_of(axis_error_.begin(), axis_error_.end(),
+                       [](std::uint32_t error) { return error != 0; });
 }
 
 void StopFrames::follow(const shm::StateData& core) {

@@ -223,6 +223,8 @@ TEST(DriveFault, StopsAnArmedRobotAndStandsUntilItIsGone) {
     kernel.config.drive_faults = Reaction::kStop;
     kernel.step(kernel.armed());
     kernel.step(faulty(true));
+    kernel.step(faulty(false));  // armed in the period before
+    kernel.step(faulty(false));
     expect_latched_while_present(kernel, faulty(false), kernel.alive(), StopCause::kDriveFault);
 }
 
@@ -278,6 +280,7 @@ TEST(CoreOverruns, StopAnArmedRobotAndStandUntilTheWindowIsQuiet) {
     EXPECT_TRUE(out.reset_refused);
     int periods = 0;
     while (kernel.step(late(0, false)).standing != StopCause::kNone) ASSERT_LT(++periods, 80);
+    EXPECT_GE(periods, 60) << "as long as the window remembers them, armed or not";
     EXPECT_TRUE(kernel.step(with_reset(late(0, false))).reset_granted);
 }
 

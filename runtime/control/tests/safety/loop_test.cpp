@@ -657,12 +657,12 @@ TEST_F(LoopTest, EachPeriodLeavesAnEntryOfEvidence) {
     EXPECT_EQ(entry.sent[kSpindle], 10.0);
     EXPECT_EQ(entry.state[0], core_data_.state[0]);
     for (const EvidenceFlag flag :
-         {EvidenceFlag::kOperatorStop, EvidenceFlag::kStopTaken, EvidenceFlag::kStopFrames,
-          EvidenceFlag::kCoreBeat, EvidenceFlag::kCoreArmed}) {
+         {EvidenceFlag::kOperatorStop, EvidenceFlag::kStopTaken, EvidenceFlag::kStopFrames}) {
         EXPECT_NE(entry.flags & bit(flag), 0u) << static_cast<int>(flag);
-        if (flag != EvidenceFlag::kCoreBeat && flag != EvidenceFlag::kCoreArmed)
-            EXPECT_EQ(before.flags & bit(flag), 0u) << static_cast<int>(flag);
+        EXPECT_EQ(before.flags & bit(flag), 0u) << static_cast<int>(flag);
     }
+    EXPECT_NE(entry.flags & bit(EvidenceFlag::kCoreBeat), 0u);
+    EXPECT_NE(entry.flags & bit(EvidenceFlag::kCoreArmed), 0u);
     EXPECT_EQ(entry.flags & bit(EvidenceFlag::kArmPermitted), 0u);
     EXPECT_NE(before.flags & bit(EvidenceFlag::kArmPermitted), 0u);
 }

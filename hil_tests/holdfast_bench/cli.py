@@ -11,7 +11,7 @@ import click
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
-from holdfast_bench import deadlines, estop, offline, tick
+from holdfast_bench import deadlines, estop, offline, safety_lines, tick
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -42,6 +42,10 @@ SCENARIOS = {
     ),
     "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
     "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
+    "safety-lines": Scenario(
+        "contacts of the e-stop, enable line and hardware watchdog (gpio-sim, softdog)",
+        _on_machine(safety_lines.run),
+    ),
     "tick": Scenario("cost of a controller's tick in C++ and in Python: build/bench.json", tick.run),
 }
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,14 @@ Link = Annotated[
     ),
 ]
 Rate = Annotated[int, Field(ge=1, le=10_000)]
+GpioLine = Annotated[str, Field(pattern=r"^[^:,\s]{1,64}:[0-9]{1,4}$")]
+DevicePath = Annotated[str, Field(pattern=r"^/dev/.*$")]
+Reaction = Literal["stop", "warn", "off"]
+
+
+def _canonical(line: str) -> tuple[str, int]:
+    chip, _, number = line.partition(":")
+    return chip, int(number)
 
 
 class _Table(BaseModel):
@@ -81,12 +89,46 @@ class Control(_Table):
 
 
 class Safety(_Table):
-    """Time limits of the safety daemon."""
+    """What the safety daemon watches, and what it does about it."""
 
     priority: int = Field(95, ge=1, le=99)
     core_timeout_ms: Milliseconds = 5.0
     worker_timeout_ms: Milliseconds = 500.0
     worker_required: bool = True
+    estop_lines: Annotated[list[GpioLine], Field(min_length=2, max_length=2)] | None = None
+    """The two contacts of the e-stop."""
+    estop_stop_level: Literal["low", "high"] = "low"
+    """What a line reads when its contact is open."""
+    estop_discrepancy_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 500.0
+    enable_line: GpioLine | None = None
+    enable_signal: Literal["level", "pulse"] = "level"
+    enable_drop_delay_ms: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] = 0.0
+    drive_faults: Reaction = "stop"
+    core_overruns: Reaction = "stop"
+    temperature: Reaction = "stop"
+    max_temperature_c: Annotated[float, Field(gt=0, le=150, allow_inf_nan=False)] = 95.0
+    temperature_hysteresis_c: Annotated[float, Field(gt=0, le=150, allow_inf_nan=False)] = 5.0
+    temperature_required: bool = False
+    """A temperature that cannot be read counts as too high."""
+    memory_pressure: Reaction = "warn"
+    max_memory_pressure_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 50.0
+    watchdog: DevicePath | None = None
+    watchdog_timeout_s: int = Field(10, ge=1, le=3600)
+    evidence_files: int = Field(20, ge=1, le=1000)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield each key that does not fit the others, with what is wrong."""
+        lines = [_canonical(line) for line in self.estop_lines or []]
+        if len(set(lines)) < len(lines):
+            yield "estop_lines", "name one line twice; give each contact its own"
+        if self.enable_line is not None and _canonical(self.enable_line) in lines:
+            yield "enable_line", "is also one of estop_lines; give it a line of its own"
+        if self.estop_discrepancy_ms < 1:
+            yield "estop_discrepancy_ms", "is below the daemon's period of 1 ms; make it longer"
+        if self.temperature_hysteresis_c >= self.max_temperature_c:
+            yield "temperature_hysteresis_c", "is not below max_temperature_c; make it smaller"
+        if self.temperature_required and self.temperature == "off":
+            yield "temperature_required", 'contradicts temperature = "off"; remove one of them'
 
 
 class Worker(_Table):
@@ -314,11 +356,17 @@ def _value_of(override: _Override, annotation: Any) -> Any:
     """Read a variable as the type of its key; what does not fit stays text and is refused by the model."""
     if annotation is bool:
         return {"true": True, "false": False}.get(override.text, override.text)
+    if any(get_origin(choice) is list for choice in (annotation, *map(_plain, get_args(annotation)))):
+        return override.text.split(",") if override.text else []
     reader: Callable[[str], Any] = {int: int, float: float}.get(annotation, str)
     try:
         return reader(override.text)
     except ValueError:
         return override.text
+
+
+def _plain(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 TableT = TypeVar("TableT", bound=_Table)
@@ -349,6 +397,8 @@ class _Loader:
         agent = self._section("agent", Agent) if self._present("agent") else None
         ota = self._section("ota", Ota)
         telemetry = self._section("telemetry", Telemetry)
+        for key, what in safety.contradictions() if safety else ():
+            self._section_problem("safety", key, what)
         self._check_control(control or Control(), safety or Safety(), worker or Worker())
         for kind in _ENTRIES:
             self._read_entries(kind)
@@ -728,6 +778,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 _PATTERN_MEANING = {
     "RobotId": "is not usable as a host name; use at most 63 of a-z, 0-9 and '-'",
     "Link": 'is not a link; write "can:NAME", "serial:DEVICE?baud=921600" or "unix:PATH"',
+    "GpioLine": 'is not a GPIO line; write "CHIP:NUMBER", for example "gpiochip0:5"',
+    "DevicePath": 'is not a device; write "/dev/watchdog0"',
     "Name": "may have 1 to 64 letters, digits, '_', '.' and '-'",
 }
 

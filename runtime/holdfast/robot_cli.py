@@ -12,6 +12,7 @@ from holdfast.bus_load import WARNING_SHARE
 from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
 from holdfast.config import load_robot_config
 from holdfast.errors import ConfigError, HoldfastError
+from holdfast.evidence_cli import evidence
 from holdfast.robot_view import render
 from holdfast.target import resolve_target
 
@@ -24,6 +25,9 @@ def robot() -> None:
 
     Example: holdfast robot deploy examples/controllers/sine.wat && holdfast robot arm
     """
+
+
+robot.add_command(evidence)
 
 
 def _robot_option(function: Callable[..., Any]) -> Any:

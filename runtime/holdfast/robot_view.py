@@ -71,13 +71,25 @@ def _safety(safety: dict[str, Any]) -> Text:
     if "error" in safety:
         return Text(safety["error"], style="red")
     if not safety.get("latched"):
-        return Text("no stop latched", style="green")
+        return _with_findings(Text("no stop latched", style="green"), safety)
     text = Text(f"E-STOP {safety.get('latch_sequence')} latched: {safety.get('cause')}", style="bold red")
     if safety.get("reason"):
         text.append(f" ({safety['reason']})")
     text.append(f"\nsince {safety.get('since')}", style="dim")
     if safety.get("standing") not in (None, "none"):
         text.append(f"\nstill standing: {safety['standing']}", style="red")
+    return _with_findings(text, safety)
+
+
+def _with_findings(text: Text, safety: dict[str, Any]) -> Text:
+    """Add what the safety daemon warns of, what it lacks, and what it could not record."""
+    for warning in safety.get("warnings") or []:
+        text.append(f"\nwarning: {warning}", style="yellow")
+    for problem in safety.get("problems") or []:
+        text.append(f"\n{problem}", style="red")
+    evidence = safety.get("evidence") or {}
+    if evidence.get("error"):
+        text.append(f"\nevidence: {evidence['error']}", style="red")
     return text
 
 

@@ -77,12 +77,14 @@ void Tier1::cycle(const Wake& wake) {
     if (data_.mode == Mode::kStopping) finish_stop();
     publish(setpoint);
     record(segment_.segment().wake, wake.woke_ns - wake.scheduled_ns);
-    record(segment_.segment().cycle, clock_() - wake.woke_ns);
+    data_.cycle_time_ns = clock_() - wake.woke_ns;
+    record(segment_.segment().cycle, data_.cycle_time_ns);
     exchange_.cycles.store(data_.cycle, std::memory_order_release);
 }
 
 void Tier1::begin(const Wake& wake) {
     now_ns_ = wake.woke_ns;
+    data_.wake_latency_ns = wake.woke_ns - wake.scheduled_ns;
     const std::int64_t elapsed_ns = last_ns_ == 0 ? config_.tier1_period_ns() : now_ns_ - last_ns_;
     dt_s_ = static_cast<double>(elapsed_ns) * 1e-9;
     last_ns_ = now_ns_;

@@ -112,11 +112,37 @@ struct ControlConfig {
     ResumeMode resume{ResumeMode::kManual};
 };
 
+// What the safety daemon does about a finding.
+enum class Reaction : std::uint8_t { kStop, kWarn, kOff };
+
+// A line of a GPIO chip, which is named by its device ("gpiochip0") or its label.
+struct GpioLine {
+    std::string chip;
+    std::uint32_t offset{};
+};
+
 struct SafetyConfig {
     int priority{95};
     std::int64_t core_timeout_ns{5'000'000};
     std::int64_t worker_timeout_ns{500'000'000};
     bool worker_required{true};
+    std::vector<GpioLine> estop_lines;  // none, or the two channels
+    bool estop_stop_is_high{false};     // the level of a contact that is open
+    std::int64_t estop_discrepancy_ns{500'000'000};
+    std::optional<GpioLine> enable_line;
+    bool enable_pulses{false};             // toggles each period instead of staying high
+    std::int64_t enable_drop_delay_ns{0};  // after a stop; 0: stop category 0
+    Reaction drive_faults{Reaction::kStop};
+    Reaction core_overruns{Reaction::kStop};
+    Reaction temperature{Reaction::kStop};
+    double max_temperature_c{95.0};
+    double temperature_hysteresis_c{5.0};
+    bool temperature_required{false};
+    Reaction memory_pressure{Reaction::kWarn};
+    double max_memory_pressure_percent{50.0};  // time in which every task waited for memory, over 10 s
+    std::string watchdog;                      // its device; empty: none
+    int watchdog_timeout_s{10};
+    std::uint32_t evidence_files{20};
 };
 
 struct RobotConfig {

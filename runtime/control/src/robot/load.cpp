@@ -13,6 +13,7 @@
 
 #include "robot/config.hpp"
 #include "robot/devices.hpp"
+#include "robot/safety_section.hpp"
 #include "robot/section.hpp"
 
 namespace holdfast {
@@ -23,7 +24,6 @@ using robot::Overrides;
 using robot::Problems;
 using robot::Section;
 
-constexpr double kMaxTimeoutMs = 60'000.0;
 constexpr double kMaxAgeMs = 10'000.0;
 constexpr double kAnyMagnitude = 1e9;
 constexpr std::size_t kMaxNameLength = 64;
@@ -163,23 +163,7 @@ class Loader {
 
     void read_safety() {
         Section s = section("safety");
-        SafetyConfig& c = config_.safety;
-        c.priority = static_cast<int>(s.integer("priority", 1, 99).value_or(c.priority));
-        if (c.priority <= config_.control.tier1_priority) {
-            s.problem("priority", "must be above control.tier1_priority " +
-                                      std::to_string(config_.control.tier1_priority) +
-                                      ": the loop must never delay a stop");
-        }
-        c.core_timeout_ns =
-            s.milliseconds_as_ns("core_timeout_ms", kMaxTimeoutMs).value_or(c.core_timeout_ns);
-        if (c.core_timeout_ns < 2 * config_.tier1_period_ns()) {
-            s.problem("core_timeout_ms",
-                      "is below two Tier-1 periods and would stop a healthy robot; make it longer");
-        }
-        c.worker_timeout_ns =
-            s.milliseconds_as_ns("worker_timeout_ms", kMaxTimeoutMs).value_or(c.worker_timeout_ns);
-        c.worker_required = s.boolean("worker_required").value_or(c.worker_required);
-        s.refuse_unknown_keys();
+        config_.safety = robot::read_safety(s, config_);
     }
 
     void check_worker_sections() {
@@ -205,7 +189,7 @@ class Loader {
             {"control",
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
               "overrun_limit", "overrun_window", "resume"}},
-            {"safety", {"priority", "core_timeout_ms", "worker_timeout_ms", "worker_required"}},
+            {"safety", robot::safety_keys()},
         };
         for (const Overrides::Value& value : overrides_.values()) {
             auto found = own.find(value.section);

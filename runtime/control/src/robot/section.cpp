@@ -221,6 +221,11 @@ std::optional<std::vector<std::string>> Section::texts(std::string_view key) {
     accept(key);
     if (!has(key)) return std::nullopt;
     std::vector<std::string> values;
+    if (const auto* changed = override_of(key)) {  // an environment variable has commas in place of a list
+        std::istringstream words(changed->text);
+        for (std::string word; std::getline(words, word, ',');) values.push_back(word);
+        return values;
+    }
     const toml::array* list = node(key)->as_array();
     if (list != nullptr) {
         for (const toml::node& entry : *list) {

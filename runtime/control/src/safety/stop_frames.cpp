@@ -58,6 +58,7 @@ void StopFrames::listen(std::int64_t now_ns) {
 void StopFrames::take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns) {
     const auto sample = profiles_[drive]->decode(frame);
     if (!sample) return;
+    if (sample->axis_error) axis_error_[drive] = *sample->axis_error;
     Measured& measured = measured_[drive];
     if (sample->position) {
         measured.position = *sample->position;
@@ -67,6 +68,11 @@ void StopFrames::take(std::size_t drive, const CanFrame& frame, std::int64_t now
         measured.velocity = *sample->velocity;
         measured.velocity_ns = now_ns;
     }
+}
+
+bool StopFrames::drive_fault() const {
+    return std::any_of(axis_error_.begin(), axis_error_.end(),
+                       [](std::uint32_t error) { return error != 0; });
 }
 
 void StopFrames::follow(const shm::StateData& core) {

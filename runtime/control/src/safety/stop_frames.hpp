@@ -35,6 +35,9 @@ class StopFrames {
     void follow(const shm::StateData& core);
     // One safe frame to every drive.
     void send(std::int64_t now_ns, double dt_s);
+    // A drive reported an error in its latest heartbeat.
+    [[nodiscard]] bool drive_fault() const;
+    [[nodiscard]] std::uint32_t axis_error(std::size_t drive) const { return axis_error_[drive]; }
     [[nodiscard]] const StopFrameCounts& counts() const { return counts_; }
 
   private:
@@ -58,6 +61,7 @@ class StopFrames {
     std::vector<std::unique_ptr<DriveProfile>> profiles_;
     std::array<std::size_t, kMaxDrives> link_of_drive_{};
     std::array<Measured, kMaxDrives> measured_{};
+    std::array<std::uint32_t, kMaxDrives> axis_error_{};
     std::array<ChannelHistory, kMaxCommandChannels> history_{};
     shm::StateData core_{};  // cycle 0: none seen
     StopFrameCounts counts_;

@@ -89,6 +89,8 @@ json state_fields() {
     HOLDFAST_STATE(state_mono_ns);
     HOLDFAST_STATE(requested);
     HOLDFAST_STATE(sent);
+    HOLDFAST_STATE(wake_latency_ns);
+    HOLDFAST_STATE(cycle_time_ns);
 #undef HOLDFAST_STATE
     add_histogram(fields, "wake.", offsetof(StateSegment, wake));
     add_histogram(fields, "cycle.", offsetof(StateSegment, cycle));
@@ -140,7 +142,7 @@ json describe_layout() {
              {{"Mode", names_up_to(Mode::kFault)},
               {"ControllerState", names_up_to(ControllerState::kFaulted)},
               {"ControllerFault", names_up_to(ControllerFault::kEstopRequest)},
-              {"StopCause", names_up_to(StopCause::kStateRecordUnreadable)},
+              {"StopCause", names_up_to(kLastStopCause)},
               {"Counter", names_up_to(last_counter)}}}};
 }
 

@@ -53,7 +53,17 @@ enum class StopCause : std::uint32_t {
     kControllerRequest = 4,
     kControllerNotFinite = 5,
     kStateRecordUnreadable = 6,  // the latch file is damaged: a stop is assumed
+    kEstopLine = 7,              // a contact of the e-stop is open
+    kEstopDiscrepancy = 8,       // its two contacts disagree for too long: one of them is broken
+    kEstopLineUnreadable = 9,
+    kEnableLineFailed = 10,
+    kDriveFault = 11,
+    kCoreOverruns = 12,  // the core overruns on although its own ladder should have stopped it
+    kTemperature = 13,
+    kMemoryPressure = 14,
+    kHealthUnreadable = 15,  // temperature or memory pressure that was to be watched is not known
 };
+inline constexpr StopCause kLastStopCause = StopCause::kHealthUnreadable;
 
 // Rule 10: everything that is clamped, rejected, missed, dropped or retried. The names are what people see.
 enum class Counter : std::uint32_t {
@@ -112,6 +122,8 @@ struct StateData {
     std::array<std::int64_t, kMaxStateChannels> state_mono_ns;  // 0: never received
     std::array<double, kMaxCommandChannels> requested;          // by the controller, before the filter
     std::array<double, kMaxCommandChannels> sent;               // what left the filter
+    std::int64_t wake_latency_ns;                               // of this cycle
+    std::int64_t cycle_time_ns;                                 // of the cycle before
 };
 
 // Latency histograms with 1 µs bins; the last bin takes everything above. Relaxed atomics, one writer.

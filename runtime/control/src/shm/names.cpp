@@ -9,13 +9,23 @@ constexpr std::array<std::string_view, 5> kModes{"disarmed", "armed", "stopping"
 constexpr std::array<std::string_view, 4> kControllerStates{"none", "loaded", "running", "faulted"};
 constexpr std::array<std::string_view, 5> kControllerFaults{"none", "trap", "overrun", "not_finite",
                                                             "estop_request"};
-constexpr std::array<std::string_view, 7> kStopCauses{"none",
-                                                      "operator",
-                                                      "core_lost",
-                                                      "worker_lost",
-                                                      "controller_request",
-                                                      "controller_not_finite",
-                                                      "state_record_unreadable"};
+constexpr std::array<std::string_view, static_cast<std::size_t>(kLastStopCause) + 1> kStopCauses{
+    "none",
+    "operator",
+    "core_lost",
+    "worker_lost",
+    "controller_request",
+    "controller_not_finite",
+    "state_record_unreadable",
+    "estop_line",
+    "estop_discrepancy",
+    "estop_line_unreadable",
+    "enable_line_failed",
+    "drive_fault",
+    "core_overruns",
+    "temperature",
+    "memory_pressure",
+    "health_unreadable"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)> kCounters{
     "overruns",           "skipped_cycles",     "controller_ticks",    "controller_overruns",
     "controller_traps",   "setpoint_stale",     "state_stale",         "command_not_finite",

@@ -1,0 +1,45 @@
+// The wires on a GPIO character device (linux/gpio.h, version 2 of its interface). Each input is asked for
+// its level in each period, and for the edges in between. Its bias pulls towards "stop", so that a broken
+// wire reads as an open contact. Lines of a chip behind a slow bus (I2C) would block the loop: use the
+// processor's own.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "error.hpp"
+#include "ipc/file_descriptor.hpp"
+#include "robot/config.hpp"
+#include "safety/lines.hpp"
+
+namespace holdfast::safety {
+
+class GpioLines final : public Lines {
+  public:
+    // A line that is not to be had reads as unreadable, or takes nothing; problems() says why.
+    explicit GpioLines(const SafetyConfig& config, const std::filesystem::path& devices = "/dev");
+    // In good order: without power. A process that is killed leaves that to its successor and to the
+    // pull-down (docs/decisions/0031-two-wires-in-one-out.md).
+    ~GpioLines() override;
+    GpioLines(const GpioLines&) = delete;
+    GpioLines& operator=(const GpioLines&) = delete;
+
+    [[nodiscard]] EstopReading read_estop() override;
+    [[nodiscard]] bool set_enable(bool high) override;
+    [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
+
+  private:
+    [[nodiscard]] bool read_contact(int line, bool& open) const;
+
+    bool stop_is_high_;
+    std::vector<FileDescriptor> estop_;
+    FileDescriptor enable_;
+    std::vector<std::string> problems_;
+};
+
+// The device of a chip that is named by its device or its label.
+[[nodiscard]] Expected<std::filesystem::path> find_gpio_chip(const std::string& name,
+                                                             const std::filesystem::path& devices);
+
+}  // namespace holdfast::safety

@@ -1,0 +1,163 @@
+// Sensors, the hardware watchdog and GPIO lines, as far as they can be had without hardware; the scenario
+// `safety-lines` of the bench proves the rest with gpio-sim and softdog.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "safety/gpio_lines.hpp"
+#include "safety/health.hpp"
+#include "safety/watchdog.hpp"
+#include "temporary_directory.hpp"
+#include "test_process.hpp"
+
+namespace holdfast::safety {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Files : public testing::Test {
+  protected:
+    fs::path write(const fs::path& name, const std::string& text) const {
+        const fs::path file = directory_.path() / name;
+        fs::create_directories(file.parent_path());
+        std::ofstream(file) << text;
+        return file;
+    }
+    TemporaryDirectory directory_;
+};
+
+using Temperature = Files;
+using MemoryPressure = Files;
+using Sampler = Files;
+
+TEST_F(Temperature, IsThatOfTheHottestZone) {
+    write("thermal_zone0/temp", "41500\n");
+    write("thermal_zone1/temp", "67000\n");
+    write("thermal_zone2/temp", "-3000\n");
+    write("cooling_device0/temp", "99000\n");
+    EXPECT_EQ(read_temperature(directory_.path()), 67'000);
+}
+
+TEST_F(Temperature, OfABrokenZoneDoesNotCount) {
+    write("thermal_zone0/temp", "no number\n");
+    write("thermal_zone1/temp", "400000\n");
+    write("thermal_zone2/temp", "-274000\n");
+    fs::create_directories(directory_.path() / "thermal_zone3");
+    EXPECT_EQ(read_temperature(directory_.path()), std::nullopt);
+    write("thermal_zone4/temp", "0\n");
+    EXPECT_EQ(read_temperature(directory_.path()), 0);
+}
+
+TEST_F(Temperature, WithoutZonesIsNotKnown) {
+    EXPECT_EQ(read_temperature(directory_.path() / "none"), std::nullopt);
+}
+
+TEST_F(MemoryPressure, IsTheShareInWhichEverybodyWaited) {
+    const auto file = write("memory",
+                            "some avg10=80.00 avg60=1.00 avg300=0.00 total=5\n"
+                            "full avg10=12.34 avg60=1.00 avg300=0.00 total=5\n");
+    EXPECT_EQ(read_memory_pressure(file), 1'234);
+}
+
+TEST_F(MemoryPressure, ThatMakesNoSenseIsNotKnown) {
+    for (const char* text : {"", "some avg10=1.00 avg60=1.00\n", "full avg10= avg60=1.00\n",
+                             "full avg10=x avg60=1\n", "full avg10=nan avg60=1\n", "full avg10=101 avg60=1\n",
+                             "full avg10=-1 avg60=1\n", "full avg60=1 avg300=1\n"}) {
+        EXPECT_EQ(read_memory_pressure(write("memory", text)), std::nullopt) << text;
+    }
+    EXPECT_EQ(read_memory_pressure(directory_.path() / "none"), std::nullopt);
+}
+
+TEST_F(Sampler, BringsEachSampleWithANewNumber) {
+    write("zones/thermal_zone0/temp", "50000\n");
+    const auto pressure = write("memory", "full avg10=1.00 avg60=1.00\n");
+    Mailbox mailbox;
+    const HealthSampler sampler(mailbox, directory_.path() / "zones", pressure);
+    ASSERT_TRUE(eventually([&] { return mailbox.health_samples.load() >= 1; }));
+    EXPECT_EQ(mailbox.temperature.load(), 50'000);
+    EXPECT_EQ(mailbox.memory_pressure.load(), 100);
+    fs::remove(pressure);
+    fs::remove_all(directory_.path() / "zones");
+    ASSERT_TRUE(eventually([&] { return mailbox.temperature.load() == kNotKnown; }));
+    ASSERT_TRUE(eventually([&] { return mailbox.memory_pressure.load() == kNotKnown; }));
+}
+
+// A pipe in place of the device: what is written is what the driver would get.
+class Watchdog : public testing::Test {
+  protected:
+    void SetUp() override {
+        int ends[2];
+        ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+        reader_ = FileDescriptor(ends[0]);
+        watchdog_.emplace(FileDescriptor(ends[1]));
+    }
+    std::string heard() const {
+        std::string text(64, '?');
+        const ssize_t size = ::read(reader_.get(), text.data(), text.size());
+        text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+        return text;
+    }
+    FileDescriptor reader_;
+    std::optional<HardwareWatchdog> watchdog_;
+};
+
+TEST_F(Watchdog, IsFedWithAnythingButTheMagic) {
+    EXPECT_TRUE(watchdog_->feed());
+    EXPECT_EQ(heard(), std::string(1, '\0'));
+}
+
+TEST_F(Watchdog, IsSwitchedOffByTheMagicAlone) {
+    EXPECT_TRUE(watchdog_->feed());
+    static_cast<void>(heard());
+    watchdog_->switch_off();
+    EXPECT_EQ(heard(), "V");
+    EXPECT_FALSE(watchdog_->feed()) << "it is closed";
+}
+
+TEST_F(Watchdog, StaysOnWhenItsProcessEnds) {
+    watchdog_.reset();
+    EXPECT_EQ(heard(), "");
+}
+
+TEST_F(Watchdog, ThatCannotBeFedSaysSo) {
+    reader_ = FileDescriptor();
+    ::signal(SIGPIPE, SIG_IGN);
+    EXPECT_FALSE(watchdog_->feed());
+}
+
+TEST(WatchdogDevice, ThatIsNoneIsRefusedWithASentence) {
+    for (const char* device : {"/dev/null", "/dev/no-watchdog"}) {
+        const auto opened = HardwareWatchdog::open(device, 10);
+        ASSERT_FALSE(opened) << device;
+        EXPECT_NE(opened.error().message.find("ls /dev/watchdog*"), std::string::npos)
+            << opened.error().message;
+    }
+}
+
+using Gpio = Files;
+
+TEST_F(Gpio, LinesThatAreNotToBeHadReadAsUnreadableAndSayWhy) {
+    SafetyConfig config;
+    config.estop_lines = {{"gpiochip0", 5}, {"bench", 6}};
+    config.enable_line = GpioLine{"gpiochip1", 7};
+    write("gpiochip0", "a file, no chip");
+    GpioLines lines(config, directory_.path());
+    EXPECT_FALSE(lines.read_estop().readable);
+    EXPECT_FALSE(lines.set_enable(true));
+    ASSERT_EQ(lines.problems().size(), 3u);
+    EXPECT_NE(lines.problems()[0].find("gpiochip0:5: cannot be taken"), std::string::npos)
+        << lines.problems()[0];
+    EXPECT_NE(lines.problems()[1].find("there is no GPIO chip \"bench\""), std::string::npos)
+        << lines.problems()[1];
+    EXPECT_NE(lines.problems()[2].find("enable line"), std::string::npos) << lines.problems()[2];
+}
+
+TEST_F(Gpio, ARobotWithoutWiresHasNoProblems) {
+    GpioLines lines(SafetyConfig{}, directory_.path());
+    EXPECT_TRUE(lines.problems().empty());
+    EXPECT_TRUE(lines.read_estop().readable);
+}
+
+}  // namespace
+}  // namespace holdfast::safety

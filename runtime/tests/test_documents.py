@@ -11,7 +11,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from holdfast import config
+from holdfast import config, relations
 from holdfast.cli import main
 from holdfast.places import executable
 
@@ -27,6 +27,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[command]]": config.CommandChannel,
     "[[state]]": config.StateChannel,
     "[[drive]]": config.Drive,
+    "[[coupling]]": relations.Coupling,
+    "[[zone]]": relations.Zone,
+    "[workspace]": relations.Workspace,
+    "[[workspace.box]]": relations.Box,
 }
 
 

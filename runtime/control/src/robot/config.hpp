@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "error.hpp"
+#include "robot/relations.hpp"
 
 namespace holdfast {
 
@@ -22,11 +23,6 @@ enum class Quantity : std::uint8_t { kPosition = 0, kVelocity = 1, kEffort = 2 }
 enum class RealtimeMode : std::uint8_t { kRequire, kPrefer };
 enum class ResumeMode : std::uint8_t { kManual, kAuto };
 
-struct Range {
-    double min{};
-    double max{};
-};
-
 struct CommandChannel {
     std::string name;
     ChannelKind kind{};
@@ -37,6 +33,7 @@ struct CommandChannel {
     double max_accel{};      // position, velocity: unit/s^2. effort: not used
     std::optional<std::size_t> position_state;  // index into states; position: required
     std::optional<Range> position_limits;       // velocity: stopping distance is kept to these
+    std::optional<double> max_jerk;             // position, velocity: unit/s^3
 };
 
 struct StateChannel {
@@ -84,6 +81,9 @@ struct RobotConfig {
     std::vector<CommandChannel> commands;
     std::vector<StateChannel> states;
     std::vector<Drive> drives;
+    std::vector<Coupling> couplings;
+    std::vector<Zone> zones;
+    std::optional<Workspace> workspace;
 
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "robot/config.hpp"
+#include "robot/relation_sections.hpp"
 #include "robot/section.hpp"
 
 namespace holdfast {
@@ -70,8 +71,11 @@ struct Entry {
 
 class Loader {
   public:
-    Loader(const toml::table& root, Problems& problems)
-        : root_(root), problems_(problems), overrides_(Overrides::from_environment()) {}
+    Loader(const toml::table& root, std::filesystem::path folder, Problems& problems)
+        : root_(root),
+          folder_(std::move(folder)),
+          problems_(problems),
+          overrides_(Overrides::from_environment()) {}
 
     RobotConfig load() {
         refuse_unknown_sections();
@@ -89,14 +93,18 @@ class Loader {
         check_each_command_has_one_drive();
         check_addresses();
         if (resolved_) check_position_states();
+        robot::read_couplings(root_, problems_, config_);
+        robot::read_zones(root_, problems_, config_);
+        robot::read_workspace(root_, folder_, problems_, config_);
         refuse_unknown_keys();
         return std::move(config_);
     }
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot", "control",   "safety",  "worker", "agent",
-                                       "ota",   "telemetry", "command", "state",  "drive"};
+        constexpr std::array kSections{"robot",    "control",   "safety",   "worker", "agent",
+                                       "ota",      "telemetry", "command",  "state",  "drive",
+                                       "coupling", "zone",      "workspace"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -300,7 +308,8 @@ class Loader {
         c.limits = limits.value_or(Range{});
         const auto kind = s.choice("kind", {"velocity", "position", "effort"});
         if (!kind) {
-            for (const auto* key : {"default", "max_rate", "max_accel", "position_state", "position_limits"})
+            for (const auto* key :
+                 {"default", "max_rate", "max_accel", "position_state", "position_limits", "max_jerk"})
                 s.accept(key);
             return c;
         }
@@ -338,6 +347,7 @@ class Loader {
             s.require("max_accel");
             c.max_accel = s.positive("max_accel", kAnyMagnitude).value_or(1.0);
         }
+        robot::read_jerk(s, c);
     }
 
     void read_position(Section& s, CommandChannel& c) {
@@ -470,6 +480,7 @@ class Loader {
     }
 
     const toml::table& root_;
+    std::filesystem::path folder_;  // of the file: what it refers to lies relative to it
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
@@ -502,7 +513,7 @@ Expected<RobotConfig> load_robot_config(const std::filesystem::path& file) {
                     ": not valid TOML: " + std::string(error.description()));
     }
     Problems problems(file.string());
-    RobotConfig config = Loader(root, problems).load();
+    RobotConfig config = Loader(root, file.parent_path(), problems).load();
     if (!problems.empty()) return fail(problems.text());
     return config;
 }

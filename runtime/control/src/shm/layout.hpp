@@ -78,7 +78,11 @@ enum class Counter : std::uint32_t {
     kSafetyBeatMissed = 18,  // Tier-1 cycles that saw no fresh heartbeat of the safety daemon
     kSeqlockRetriesExhausted = 19,
     kDriveErrors = 20,
-    kCount = 21,
+    kShieldCoupling = 21,   // filter: cycles held back by a [[coupling]]
+    kShieldWorkspace = 22,  // by the [workspace]
+    kShieldZoneSlow = 23,   // cycles slowed down by a [[zone]]
+    kShieldZoneStop = 24,   // cycles stopped by a [[zone]]
+    kCount = 25,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

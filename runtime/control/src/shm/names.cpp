@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)
     "command_clamped",  "command_no_channel", "shield_rate_limited", "shield_stopping_distance",
     "shield_conflict",  "metrics_dropped",    "link_send_errors",    "link_receive_errors",
     "frames_sent",      "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
-    "drive_errors"};
+    "drive_errors",     "shield_coupling",    "shield_workspace",    "shield_zone_slow",
+    "shield_zone_stop"};
 
 template <typename Enum>
 std::string_view look_up(std::span<const std::string_view> names, Enum value) {

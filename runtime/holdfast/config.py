@@ -21,6 +21,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from holdfast.bus_load import Devices, LinkLoad, bus_loads
 from holdfast.device_rules import collide, drive_problems, quantity_problem
 from holdfast.errors import ConfigError
+from holdfast.relations import (
+    MAX_COUPLINGS,
+    MAX_ZONES,
+    Coupling,
+    Workspace,
+    Zone,
+    check_couplings,
+    check_workspace,
+    check_zones,
+)
 from holdfast.toml_positions import KeyPath, key_lines, line_of
 
 MAX_COMMAND_CHANNELS = 32
@@ -190,6 +200,7 @@ class CommandChannel(_Table):
     max_accel: Magnitude | None = None
     position_state: Text | None = None
     position_limits: Limits | None = None
+    max_jerk: Magnitude | None = None
 
 
 class StateChannel(_Table):
@@ -274,6 +285,9 @@ class RobotConfig:
     drive: tuple[Drive, ...]
     sensor: tuple[Sensor, ...] = ()
     link: tuple[LinkSettings, ...] = ()
+    coupling: tuple[Coupling, ...] = ()
+    zone: tuple[Zone, ...] = ()
+    workspace: Workspace | None = None
 
     @property
     def link_loads(self) -> list[LinkLoad]:
@@ -303,12 +317,14 @@ _SECTIONS: dict[str, type[_Table]] = {
     "ota": Ota,
     "telemetry": Telemetry,
 }
-_ENTRIES: dict[str, tuple[type[_Table], int, int]] = {
+_ENTRIES: dict[str, tuple[type[BaseModel], int, int]] = {
     "command": (CommandChannel, 1, MAX_COMMAND_CHANNELS),
     "state": (StateChannel, 0, MAX_STATE_CHANNELS),
     "drive": (Drive, 1, MAX_DRIVES),
     "sensor": (Sensor, 0, MAX_SENSORS),
     "link": (LinkSettings, 0, MAX_LINKS),
+    "coupling": (Coupling, 0, MAX_COUPLINGS),
+    "zone": (Zone, 0, MAX_ZONES),
 }
 
 
@@ -387,7 +403,7 @@ class _Loader:
 
     def load(self) -> RobotConfig:
         for key in self._raw:
-            if key not in _SECTIONS and key not in _ENTRIES:
+            if key not in _SECTIONS and key not in _ENTRIES and key != "workspace":
                 self._add((key,), key, "is not a known section; remove it or correct its spelling")
         self._refuse_unknown_overrides()
         robot = self._section("robot", Robot)
@@ -412,6 +428,7 @@ class _Loader:
         self._check_quantities()
         if self._resolved:
             self._check_position_states()
+        workspace = self._check_relations()
         if not self._problems:
             self._check_bus_loads(control or Control())
         if self._problems or not (robot and control and safety and worker and ota and telemetry):
@@ -431,6 +448,9 @@ class _Loader:
             tuple(self._sound["drive"].values()),
             tuple(self._sound["sensor"].values()),
             tuple(self._sound["link"].values()),
+            tuple(self._sound["coupling"].values()),
+            tuple(self._sound["zone"].values()),
+            workspace,
         )
 
     # --- places and problems -------------------------------------------------------------------------------------
@@ -757,6 +777,50 @@ class _Loader:
                     f'"{command.unit}" differs from "{state.unit}" of its position_state; use one unit',
                 )
 
+    # --- channels together ---------------------------------------------------------------------------------------
+
+    def _check_relations(self) -> Workspace | None:
+        commands = list(self._sound["command"].values())
+        check_couplings(
+            self._sound["coupling"],
+            commands,
+            self._names["command"],
+            lambda index, key, what: self._entry_problem("coupling", index, key, what),
+        )
+        check_zones(
+            self._sound["zone"],
+            self._names["state"],
+            lambda index, key, what: self._entry_problem("zone", index, key, what),
+        )
+        workspace = self._read_workspace()
+        if workspace is not None:
+            names = self._names
+            folder = self._file.parent
+            check_workspace(
+                workspace, folder, commands, names["command"], names["state"], self._workspace_problem
+            )
+        return workspace
+
+    def _read_workspace(self) -> Workspace | None:
+        if "workspace" not in self._raw:
+            return None
+        if not isinstance(self._raw["workspace"], dict):
+            self._add(("workspace",), "workspace", "must be a table; write [workspace]")
+            return None
+        try:
+            return Workspace.model_validate(self._raw["workspace"])
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                self._workspace_problem(detail["loc"], _sentence(detail))
+            return None
+
+    def _workspace_problem(self, path: KeyPath, what: str) -> None:
+        keys = list(path)
+        while len(keys) > 1 and isinstance(keys[-1], int):
+            keys.pop()  # an index into the list that a key holds
+        shown = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+        self._add(("workspace", *keys), f"workspace{shown}", what)
+
 
 _FORBIDDEN: dict[str, dict[str, str]] = {
     "position": {
@@ -766,6 +830,7 @@ _FORBIDDEN: dict[str, dict[str, str]] = {
     "velocity": {"max_rate": "a velocity channel is limited by max_accel"},
     "effort": {
         "max_accel": "an effort channel is limited by max_rate",
+        "max_jerk": "an effort channel is limited by max_rate",
         "position_state": "an effort channel does not use it",
         "position_limits": "only a velocity channel has them",
     },

@@ -11,7 +11,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from holdfast import config
+from holdfast import config, relations
 from holdfast.cli import main
 from holdfast.places import executable
 
@@ -29,6 +29,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[drive]]": config.Drive,
     "[[sensor]]": config.Sensor,
     "[[link]]": config.LinkSettings,
+    "[[coupling]]": relations.Coupling,
+    "[[zone]]": relations.Zone,
+    "[workspace]": relations.Workspace,
+    "[[workspace.box]]": relations.Box,
 }
 
 

@@ -58,7 +58,8 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       engine_(engine),
       grade_(grade),
       clock_(clock),
-      ladder_(config.control.overrun_limit, config.control.overrun_window) {
+      ladder_(config.control.overrun_limit, config.control.overrun_window),
+      shield_(config) {
     data_.boot_id = boot_id;
     data_.realtime_degraded = grade.degraded ? 1 : 0;
 }
@@ -236,7 +237,7 @@ void Tier1::arm() {
     armed_cycles_ = 0;
     drives_ready_ = false;
     // A drive that is enabled starts from where it is, not from where it was sent last.
-    history_.fill({});
+    shield_.forget_all();
     bus_.forget_axis_states();
     note(EventKind::kArmed, 0);
 }
@@ -268,47 +269,42 @@ void Tier1::send_commands(const Setpoint& setpoint) {
         exchange_.counters.add(Counter::kSetpointStale);
         follow = false;
     }
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) forget_idle_channel(d);
+    filter(setpoint, follow);
     bool all_sent = true;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
-        forget_idle_channel(d);
-        data_.sent[c] = command(c, setpoint, follow);
-        if (has_safe_value(c)) all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
+        // A position channel that was never measured has no safe value. Its drive keeps what it holds; the
+        // channel is stale, so nothing arms.
+        if (!shield_.has_value(c)) continue;
+        all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
     }
     if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);
 }
 
-double Tier1::command(std::size_t channel, const Setpoint& setpoint, bool follow) {
-    const CommandChannel& c = config_.commands[channel];
-    ChannelHistory& history = history_[channel];
-    const bool set = (setpoint.set >> channel & 1u) != 0;
-    if (!follow || (!set && c.kind == ChannelKind::kPosition)) {
-        data_.requested[channel] = history.sent;
-        return safe_command(c, context(c), dt_s_, history);
+void Tier1::filter(const Setpoint& setpoint, bool follow) {
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        const bool received = bus_.sample(s).mono_ns != 0;
+        samples_[s] = {received ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN(),
+                       bus_.fresh(s, now_ns_)};
     }
-    data_.requested[channel] = set ? setpoint.value[channel] : c.default_value;
-    return shield_command(c, data_.requested[channel], context(c), dt_s_, history, shield_counts_);
-}
-
-// A position channel that was never measured has no safe value: any number would be a move. Its drive keeps
-// what it holds; the channel is stale, so nothing arms.
-bool Tier1::has_safe_value(std::size_t channel) const {
-    return config_.commands[channel].kind != ChannelKind::kPosition || history_[channel].started;
-}
-
-ChannelContext Tier1::context(const CommandChannel& channel) const {
-    if (!channel.position_state) return {};
-    const Sample& sample = bus_.sample(*channel.position_state);
-    const bool received = sample.mono_ns != 0;
-    return {received ? sample.value : std::numeric_limits<double>::quiet_NaN(),
-            bus_.fresh(*channel.position_state, now_ns_)};
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        const bool set = (setpoint.set >> c & 1u) != 0;
+        const bool holds = !set && config_.commands[c].kind == ChannelKind::kPosition;
+        data_.requested[c] = !follow || holds ? shield_.history(c).sent
+                             : set            ? setpoint.value[c]
+                                              : config_.commands[c].default_value;
+    }
+    const ShieldInput input{.wish = setpoint.value, .set = setpoint.set, .state = samples_, .follow = follow};
+    std::ranges::copy(shield_.filter(input, dt_s_), data_.sent.begin());
 }
 
 // A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
 void Tier1::forget_idle_channel(std::size_t drive) {
     const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
-    const CommandChannel& channel = config_.commands[config_.drives[drive].command];
-    if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
+    const std::size_t c = config_.drives[drive].command;
+    const auto state = config_.commands[c].position_state;
+    if (idle && state && bus_.fresh(*state, now_ns_)) shield_.forget(c);
 }
 
 // After the command frames: a drive that is enabled already has the value to hold. One drive a cycle: the
@@ -353,7 +349,7 @@ void Tier1::note_stop_frames(bool all_sent) {
 void Tier1::update_motion() {
     bool sending = false;
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
-        sending = sending || sends_motion(config_.commands[c], history_[c]);
+        sending = sending || sends_motion(config_.commands[c], shield_.history(c));
     }
     if (!sending && !still_) still_since_ns_ = now_ns_;
     still_ = !sending;
@@ -383,9 +379,14 @@ void Tier1::publish(const Setpoint& setpoint) {
     for (std::uint32_t c = 0; c < bit(Counter::kCount); ++c) {
         data_.counters[c] = exchange_.counters.get(static_cast<Counter>(c));
     }
-    data_.counters[bit(Counter::kShieldRateLimited)] = shield_counts_.rate_limited;
-    data_.counters[bit(Counter::kShieldStoppingDistance)] = shield_counts_.stopping_distance;
-    data_.counters[bit(Counter::kShieldConflict)] = shield_counts_.conflict;
+    const ShieldCounts& shield = shield_.counts();
+    data_.counters[bit(Counter::kShieldRateLimited)] = shield.rate_limited;
+    data_.counters[bit(Counter::kShieldStoppingDistance)] = shield.stopping_distance;
+    data_.counters[bit(Counter::kShieldConflict)] = shield.conflict;
+    data_.counters[bit(Counter::kShieldCoupling)] = shield.coupling;
+    data_.counters[bit(Counter::kShieldWorkspace)] = shield.workspace;
+    data_.counters[bit(Counter::kShieldZoneSlow)] = shield.zone_slow;
+    data_.counters[bit(Counter::kShieldZoneStop)] = shield.zone_stop;
     segment_.publish(data_);
 
     Status& status = exchange_.status.writable();

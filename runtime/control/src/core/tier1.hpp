@@ -14,7 +14,7 @@
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
-#include "shield/shield.hpp"
+#include "shield/robot_shield.hpp"
 #include "shm/segment.hpp"
 #include "wasm/controller.hpp"
 
@@ -55,9 +55,7 @@ class Tier1 {
     [[nodiscard]] std::uint32_t blockers(const Setpoint& setpoint) const;
     [[nodiscard]] bool all_drives_enabled() const;
     void send_commands(const Setpoint& setpoint);
-    [[nodiscard]] double command(std::size_t channel, const Setpoint& setpoint, bool follow);
-    [[nodiscard]] bool has_safe_value(std::size_t channel) const;
-    [[nodiscard]] ChannelContext context(const CommandChannel& channel) const;
+    void filter(const Setpoint& setpoint, bool follow);
     void forget_idle_channel(std::size_t drive);
     void send_drive_requests();
     void enable_in_turn();
@@ -81,9 +79,9 @@ class Tier1 {
     SafetyView safety_;
     OverrunLadder ladder_;
     bool too_many_overruns_{false};
-    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    Shield shield_;
+    std::array<StateSample, kMaxStateChannels> samples_{};  // what the shield is shown
     std::array<std::uint32_t, kMaxDrives> last_axis_error_{};
-    ShieldCounts shield_counts_{};
     shm::StateData data_{};
 
     std::int64_t now_ns_{0};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "error.hpp"
+#include "robot/relations.hpp"
 
 namespace holdfast {
 
@@ -43,11 +44,6 @@ inline constexpr std::size_t kQuantities = 16;
 enum class RealtimeMode : std::uint8_t { kRequire, kPrefer };
 enum class ResumeMode : std::uint8_t { kManual, kAuto };
 
-struct Range {
-    double min{};
-    double max{};
-};
-
 struct CommandChannel {
     std::string name;
     ChannelKind kind{};
@@ -58,6 +54,7 @@ struct CommandChannel {
     double max_accel{};      // position, velocity: unit/s^2. effort: not used
     std::optional<std::size_t> position_state;  // index into states; position: required
     std::optional<Range> position_limits;       // velocity: stopping distance is kept to these
+    std::optional<double> max_jerk;             // position, velocity: unit/s^3
 };
 
 struct StateChannel {
@@ -155,6 +152,9 @@ struct RobotConfig {
     std::vector<Drive> drives;
     std::vector<Sensor> sensors;
     std::vector<LinkSettings> links;  // only those that have a section
+    std::vector<Coupling> couplings;
+    std::vector<Zone> zones;
+    std::optional<Workspace> workspace;
 
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }

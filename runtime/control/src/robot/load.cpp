@@ -13,6 +13,7 @@
 
 #include "robot/config.hpp"
 #include "robot/devices.hpp"
+#include "robot/relation_sections.hpp"
 #include "robot/safety_section.hpp"
 #include "robot/section.hpp"
 
@@ -56,8 +57,11 @@ bool is_robot_id(std::string_view text) {
 
 class Loader {
   public:
-    Loader(const toml::table& root, Problems& problems)
-        : root_(root), problems_(problems), overrides_(Overrides::from_environment()) {}
+    Loader(const toml::table& root, std::filesystem::path folder, Problems& problems)
+        : root_(root),
+          folder_(std::move(folder)),
+          problems_(problems),
+          overrides_(Overrides::from_environment()) {}
 
     RobotConfig load() {
         refuse_unknown_sections();
@@ -82,6 +86,9 @@ class Loader {
         if (resolved_) robot::check_drive_kinds(config_, drives_);
         resolved_ = resolved_ && robot::check_state_sources(config_, states_);
         if (resolved_) check_position_states();
+        robot::read_couplings(root_, problems_, config_);
+        robot::read_zones(root_, problems_, config_);
+        robot::read_workspace(root_, folder_, problems_, config_);
         refuse_unknown_keys();
         if (problems_.empty()) robot::check_bus_loads(config_, links_, drives_, sensors_);
         return std::move(config_);
@@ -89,8 +96,8 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot",     "control", "safety", "worker", "agent",  "ota",
-                                       "telemetry", "command", "state",  "drive",  "sensor", "link"};
+        constexpr std::array kSections{"robot",  "control", "safety", "worker", "agent",    "ota",  "telemetry", "command",
+                                       "state",  "drive",   "sensor", "link",   "coupling", "zone", "workspace"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -278,7 +285,8 @@ class Loader {
         c.limits = limits.value_or(Range{});
         const auto kind = s.choice("kind", {"velocity", "position", "effort"});
         if (!kind) {
-            for (const auto* key : {"default", "max_rate", "max_accel", "position_state", "position_limits"})
+            for (const auto* key :
+                 {"default", "max_rate", "max_accel", "position_state", "position_limits", "max_jerk"})
                 s.accept(key);
             return c;
         }
@@ -316,6 +324,7 @@ class Loader {
             s.require("max_accel");
             c.max_accel = s.positive("max_accel", kAnyMagnitude).value_or(1.0);
         }
+        robot::read_jerk(s, c);
     }
 
     void read_position(Section& s, CommandChannel& c) {
@@ -447,6 +456,7 @@ class Loader {
     }
 
     const toml::table& root_;
+    std::filesystem::path folder_;  // of the file: what it refers to lies relative to it
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
@@ -479,7 +489,7 @@ Expected<RobotConfig> load_robot_config(const std::filesystem::path& file) {
                     ": not valid TOML: " + std::string(error.description()));
     }
     Problems problems(file.string());
-    RobotConfig config = Loader(root, problems).load();
+    RobotConfig config = Loader(root, file.parent_path(), problems).load();
     if (!problems.empty()) return fail(problems.text());
     return config;
 }

@@ -217,6 +217,24 @@ std::optional<Range> Section::range(std::string_view key) {
     return range;
 }
 
+std::optional<std::vector<double>> Section::numbers(std::string_view key) {
+    accept(key);
+    if (!has(key)) return std::nullopt;
+    std::vector<double> values;
+    const toml::array* list = node(key)->as_array();
+    if (list != nullptr) {
+        for (const toml::node& entry : *list) {
+            const double value = entry.is_number() ? *entry.value<double>() : std::nan("");
+            if (std::isfinite(value)) values.push_back(value);
+        }
+    }
+    if (list == nullptr || values.size() != list->size()) {
+        problem(key, "must be a list of finite numbers");
+        return std::nullopt;
+    }
+    return values;
+}
+
 std::optional<std::vector<std::string>> Section::texts(std::string_view key) {
     accept(key);
     if (!has(key)) return std::nullopt;

@@ -88,12 +88,10 @@ void StopFrames::follow_channel(std::size_t index, const shm::StateData& core, d
     const CommandChannel& channel = config_->commands[index];
     const bool measured = !channel.position_state || core.state_mono_ns[*channel.position_state] != 0;
     if (!std::isfinite(core.sent[index]) || (channel.kind == ChannelKind::kPosition && !measured)) return;
-    double rate = 0.0;
-    if (channel.kind == ChannelKind::kPosition && history_[index].started && dt_s > 0.0 &&
-        dt_s < kMaxRateIntervalS) {
-        rate = std::clamp((core.sent[index] - core_.sent[index]) / dt_s, -channel.max_rate, channel.max_rate);
-    }
-    history_[index] = {.sent = core.sent[index], .velocity = rate, .started = true};
+    const bool known = history_[index].started && dt_s > 0.0 && dt_s < kMaxRateIntervalS;
+    ChannelHistory last = history_[index];
+    last.sent = core_.sent[index];
+    history_[index] = followed(channel, last, core.sent[index], known ? dt_s : 0.0);
 }
 
 // Without a core to follow, a turning spindle is slowed down from the speed it has.

@@ -96,7 +96,11 @@ enum class Counter : std::uint32_t {
     kLinkOverflows = 26,      // frames lost in the controller
     kLinkDowns = 27,          // times an interface or serial device went away
     kLinkDamagedFrames = 28,  // serial: frames that failed their CRC
-    kCount = 29,
+    kShieldCoupling = 29,   // filter: cycles held back by a [[coupling]]
+    kShieldWorkspace = 30,  // by the [workspace]
+    kShieldZoneSlow = 31,   // cycles slowed down by a [[zone]]
+    kShieldZoneStop = 32,   // cycles stopped by a [[zone]]
+    kCount = 33,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

@@ -34,7 +34,8 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)
     "frames_sent",        "frames_received",    "safety_beat_missed",  "seqlock_retries_exhausted",
     "drive_errors",       "drive_silences",     "link_bus_off",        "link_restarts",
     "link_error_passive", "link_ack_errors",    "link_overflows",      "link_downs",
-    "link_damaged_frames"};
+    "link_damaged_frames", "shield_coupling", "shield_workspace", "shield_zone_slow",
+    "shield_zone_stop"};
 
 template <typename Enum>
 std::string_view look_up(std::span<const std::string_view> names, Enum value) {

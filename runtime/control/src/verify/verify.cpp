@@ -21,7 +21,12 @@ std::string number(double value) {
 class Run {
   public:
     Run(wasm::Controller& controller, const RobotConfig& config, const StateSet& set)
-        : controller_(controller), config_(config), set_(set), state_(config.states.size()) {}
+        : controller_(controller),
+          config_(config),
+          set_(set),
+          state_(config.states.size()),
+          samples_(config.states.size()),
+          shield_(config) {}
 
     // False: a tick was late; `rejection` says which.
     [[nodiscard]] bool late() const { return late_; }
@@ -31,6 +36,7 @@ class Run {
             set_.fill(tick_, state_);
             if (auto passed = one_tick(accepted); !passed) return passed;
         }
+        accepted.shield += shield_.counts();
         return {};
     }
 
@@ -46,7 +52,7 @@ class Run {
         const double tick_us = static_cast<double>(monotonic_ns() - begin_ns) / 1e3;
         accepted.max_tick_us = std::max(accepted.max_tick_us, tick_us);
         if (auto passed = check_output(); !passed) return passed;
-        filter(accepted.shield);
+        filter();
         return {};
     }
 
@@ -73,22 +79,12 @@ class Run {
         return {};
     }
 
-    // Each wish goes through the filter that stands before the drives.
-    void filter(ShieldCounts& counts) {
+    // The wishes go through the filter that stands before the drives.
+    void filter() {
+        for (std::size_t index = 0; index < state_.size(); ++index) samples_[index] = {state_[index], true};
         const double dt_s = static_cast<double>(config_.controller_period_ns()) * 1e-9;
-        for (std::size_t index = 0; index < config_.commands.size(); ++index) {
-            const CommandChannel& channel = config_.commands[index];
-            ChannelContext context;
-            if (channel.position_state)
-                context = {.position = state_[*channel.position_state], .position_fresh = true};
-            if ((output_.set >> index & 1u) != 0) {
-                (void)shield_command(channel, output_.value[index], context, dt_s, history_[index], counts);
-            } else if (channel.kind == ChannelKind::kPosition) {
-                (void)safe_command(channel, context, dt_s, history_[index]);
-            } else {
-                (void)shield_command(channel, channel.default_value, context, dt_s, history_[index], counts);
-            }
-        }
+        (void)shield_.filter({.wish = output_.value, .set = output_.set, .state = samples_, .follow = true},
+                             dt_s);
     }
 
     Rejection rejection(const std::string& what) const {
@@ -121,7 +117,8 @@ class Run {
     const RobotConfig& config_;
     const StateSet& set_;
     std::vector<double> state_;
-    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    std::vector<StateSample> samples_;
+    Shield shield_;
     wasm::TickOutput output_;
     std::int64_t tick_{};
     bool late_{};

@@ -3,7 +3,7 @@
 Both refuse the same files for the same keys; runtime/tests/robot_toml holds the shared set. The values of `[worker]`,
 `[agent]`, `[ota]` and `[telemetry]` are checked here alone, by the processes that use them. SI units; durations carry
 `_ms` or `_s` in their names. `HOLDFAST_<SECTION>__<KEY>` in the environment overrides a single value of `[robot]`,
-`[control]`, `[safety]`, `[worker]`, `[agent]`, `[agent.fallback]`, `[ota]` and `[telemetry]`.
+`[control]`, `[safety]`, `[worker]`, `[agent]`, `[agent.fallback]`, `[ota]`, `[telemetry]` and `[estimator]`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Magnitude = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+ShortMilliseconds = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+ImuNoise = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 RobotId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -188,6 +191,34 @@ class Telemetry(_Table):
     rate_hz: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
 
 
+class Estimator(_Table):
+    """The state estimator. Shares are of a channel's largest velocity, so that they fit every joint."""
+
+    enabled: bool = True
+    rejection_probability: Annotated[float, Field(gt=0, le=0.1, allow_inf_nan=False)] = 1e-6
+    """How likely a good sample may be rejected: sets the innovation gate."""
+    max_rejections: int = Field(10, ge=1, le=1_000_000)
+    """This many in a row, and the estimate starts afresh and is unhealthy."""
+    recovery_samples: int = Field(50, ge=1, le=1_000_000)
+    """This many accepted in a row after that, and it is healthy again."""
+    acceleration_time_ms: ShortMilliseconds = 10.0
+    """A joint may take up its max_accel within this time."""
+    position_noise: Share = 1e-4
+    """Standard deviation of a measured position, as a share of the way of one second at the largest velocity."""
+    velocity_noise: Share = 0.01
+    """Standard deviation of a measured velocity, as a share of the largest one."""
+    timing_noise_ms: ShortMilliseconds = 1.0
+    """Standard deviation of the moment at which a sample was taken."""
+    gyro_noise: ImuNoise = 5e-3
+    """rad/s/sqrt(Hz)."""
+    gyro_bias_walk: ImuNoise = 1e-4
+    """rad/s²/sqrt(Hz)."""
+    accelerometer_noise: ImuNoise = 0.5
+    """m/s²."""
+    accelerometer_gate: ImuNoise = 2.0
+    """m/s²: an acceleration that differs more from gravity is motion, and says nothing about what is up."""
+
+
 class CommandChannel(_Table):
     """A value that controllers set and drives follow."""
 
@@ -230,6 +261,8 @@ class StateChannel(_Table):
     unit: Text
     limits: Limits
     max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+    noise: Magnitude | None = None
+    """Standard deviation of a sample, in its unit; derived by `[estimator]` where it is not given."""
 
 
 class Drive(_Table):
@@ -280,6 +313,7 @@ class RobotConfig:
     agent: Agent | None
     ota: Ota
     telemetry: Telemetry
+    estimator: Estimator
     command: tuple[CommandChannel, ...]
     state: tuple[StateChannel, ...]
     drive: tuple[Drive, ...]
@@ -316,6 +350,7 @@ _SECTIONS: dict[str, type[_Table]] = {
     "agent.fallback": Model,
     "ota": Ota,
     "telemetry": Telemetry,
+    "estimator": Estimator,
 }
 _ENTRIES: dict[str, tuple[type[BaseModel], int, int]] = {
     "command": (CommandChannel, 1, MAX_COMMAND_CHANNELS),
@@ -413,6 +448,7 @@ class _Loader:
         agent = self._section("agent", Agent) if self._present("agent") else None
         ota = self._section("ota", Ota)
         telemetry = self._section("telemetry", Telemetry)
+        estimator = self._section("estimator", Estimator)
         for key, what in safety.contradictions() if safety else ():
             self._section_problem("safety", key, what)
         self._check_control(control or Control(), safety or Safety(), worker or Worker())
@@ -431,7 +467,9 @@ class _Loader:
         workspace = self._check_relations()
         if not self._problems:
             self._check_bus_loads(control or Control())
-        if self._problems or not (robot and control and safety and worker and ota and telemetry):
+        if self._problems or not (
+            robot and control and safety and worker and ota and telemetry and estimator
+        ):
             raise ConfigError(
                 "\n".join(text for _, text in sorted(self._problems, key=lambda problem: problem[0]))
             )
@@ -443,6 +481,7 @@ class _Loader:
             agent,
             ota,
             telemetry,
+            estimator,
             tuple(self._sound["command"].values()),
             tuple(self._sound["state"].values()),
             tuple(self._sound["drive"].values()),

@@ -15,6 +15,7 @@ _MODE_STYLE = {
     "estop": "bold red",
     "fault": "bold red",
 }
+_HEALTH_STYLE = {"healthy": "green", "waiting": "yellow", "unhealthy": "bold red"}
 _QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks")
 
 
@@ -23,6 +24,9 @@ def render(status: dict[str, Any]) -> RenderableType:
     parts = [_summary(status)]
     if status.get("state"):
         parts.append(_channels(status))
+    estimate = status.get("estimate") or {}
+    if estimate.get("joints") or estimate.get("attitude"):
+        parts.append(_estimates(estimate))
     if "loop" in status:
         parts.append(_loop(status["loop"]))
     counters = _counters(status)
@@ -137,8 +141,31 @@ def _loop(loop: dict[str, Any]) -> Table:
         ("cycle time", "cycle_us"),
         ("controller tick", "controller_us"),
     ):
-        row = loop.get(key) or {}
-        table.add_row(name, *(_microseconds(row.get(part)) for part in ("p50", "p99", "max")))
+        _add_durations(table, name, loop.get(key) or {})
+    for phase, row in (loop.get("phases_us") or {}).items():
+        _add_durations(table, f"  {phase}", row)
+    return table
+
+
+def _add_durations(table: Table, name: str, row: dict[str, float | None]) -> None:
+    table.add_row(name, *(_microseconds(row.get(part)) for part in ("p50", "p99", "max")))
+
+
+def _estimates(estimate: dict[str, Any]) -> Table:
+    table = Table(title="Estimates", title_justify="left")
+    table.add_column("joint")
+    for heading in ("position", "velocity", "acceleration", "innovation", "health"):
+        table.add_column(heading, justify="left" if heading == "health" else "right")
+    for name, joint in (estimate.get("joints") or {}).items():
+        numbers = (
+            _number(joint[quantity]) for quantity in ("position", "velocity", "acceleration", "innovation")
+        )
+        table.add_row(name, *numbers, Text(joint["health"], style=_HEALTH_STYLE.get(joint["health"], "")))
+    attitude = estimate.get("attitude")
+    if attitude:
+        table.caption = (
+            f"attitude w x y z: {' '.join(map(_number, attitude['quaternion']))}, {attitude['health']}"
+        )
     return table
 
 

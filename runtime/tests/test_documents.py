@@ -24,6 +24,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[agent]": config.Agent,
     "[ota]": config.Ota,
     "[telemetry]": config.Telemetry,
+    "[estimator]": config.Estimator,
     "[[command]]": config.CommandChannel,
     "[[state]]": config.StateChannel,
     "[[drive]]": config.Drive,
@@ -55,7 +56,7 @@ def test_every_key_is_described(heading: str) -> None:
 
 def test_every_counter_and_stop_cause_is_described() -> None:
     layout = json.loads(subprocess.check_output([executable("holdfast-control"), "--print-layout"]))
-    names = [*layout["enums"]["Counter"], *layout["enums"]["StopCause"]]
+    names = [*layout["enums"]["Counter"], *layout["enums"]["StopCause"], *layout["enums"]["EstimateHealth"]]
     missing = [name for name in names if name not in ("none", "count") and f"| `{name}` |" not in REFERENCE]
     assert not missing
 

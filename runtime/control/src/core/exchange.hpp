@@ -50,12 +50,14 @@ enum class Blocker : std::uint32_t {
     kStateStale = 1u << 7,
     kBusy = 1u << 8,  // armed or stopping already
     kDriveSilent = 1u << 9,
+    kEstimate = 1u << 10,
 };
 
 // What the service thread tells people, beyond the state segment.
 struct Status {
     std::uint32_t blockers{};
-    std::uint64_t stale_states{};  // bit per state channel
+    std::uint64_t stale_states{};      // bit per state channel
+    std::uint32_t untrusted_joints{};  // bit per command channel
     shm::StopCause latch_cause{};
     std::array<std::uint32_t, kMaxDrives> axis_error{};
     std::uint32_t silent_drives{};  // bit per drive

@@ -236,6 +236,7 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
     if (has(blockers, Blocker::kDriveError)) add_drive_texts(status, texts);
     if (has(blockers, Blocker::kDriveSilent)) add_silence_texts(status, texts);
     if (has(blockers, Blocker::kStateStale)) add_state_texts(status, texts);
+    if (has(blockers, Blocker::kEstimate)) add_estimate_texts(status, texts);
     add(Blocker::kBusy, "the robot is armed or stopping; wait for standstill");
     return texts;
 }
@@ -265,6 +266,15 @@ void Service::add_state_texts(const Status& status, std::vector<std::string>& te
         const std::string source = channel.sensor ? "sensor " + config_.sensors[*channel.sensor].name
                                                   : "drive " + config_.drives[channel.drive].name;
         texts.push_back("state " + channel.name + " is stale; check " + source + " and its link");
+    }
+}
+
+void Service::add_estimate_texts(const Status& status, std::vector<std::string>& texts) const {
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        if ((status.untrusted_joints >> c & 1u) == 0) continue;
+        texts.push_back("the estimate of joint " + config_.commands[c].name +
+                        " does not fit its measurements; hold the joint still, and check its encoder, "
+                        "turns_per_unit and [estimator]");
     }
 }
 

@@ -45,6 +45,7 @@ class Service {
     void add_drive_texts(const Status& status, std::vector<std::string>& texts) const;
     void add_silence_texts(const Status& status, std::vector<std::string>& texts) const;
     void add_state_texts(const Status& status, std::vector<std::string>& texts) const;
+    void add_estimate_texts(const Status& status, std::vector<std::string>& texts) const;
     void keep_resume_marker();
     void keep_metrics();
 

@@ -58,6 +58,8 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       engine_(engine),
       grade_(grade),
       clock_(clock),
+      estimation_(config, imu_states(config)),
+      phases_(clock),
       ladder_(config.control.overrun_limit, config.control.overrun_window),
       shield_(config) {
     data_.boot_id = boot_id;
@@ -66,20 +68,29 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
 
 void Tier1::cycle(const Wake& wake) {
     begin(wake);
+    phases_.begin(now_ns_);
+    shm::StateSegment& times = segment_.segment();
     bus_.receive(now_ns_, exchange_.counters);
     watch_drive_errors();
+    phases_.end(times.read);
+    estimation_.update(bus_, now_ns_, dt_s_, exchange_.counters);
+    phases_.end(times.estimate);
     safety_.read(exchange_.safety.load(std::memory_order_acquire), exchange_.counters);
     const Setpoint& setpoint = exchange_.setpoint.latest();
     decide(setpoint);
     publish_snapshot();
-    send_commands(setpoint);
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) forget_idle_channel(d);
+    filter(setpoint, follows(setpoint));
+    phases_.end(times.shield);
+    send_commands();
     send_drive_requests();
+    phases_.end(times.write);
     update_motion();
     if (data_.mode == Mode::kStopping) finish_stop();
     publish(setpoint);
-    record(segment_.segment().wake, wake.woke_ns - wake.scheduled_ns);
+    record(times.wake, wake.woke_ns - wake.scheduled_ns);
     data_.cycle_time_ns = clock_() - wake.woke_ns;
-    record(segment_.segment().cycle, data_.cycle_time_ns);
+    record(times.cycle, data_.cycle_time_ns);
     exchange_.cycles.store(data_.cycle, std::memory_order_release);
 }
 
@@ -92,7 +103,8 @@ void Tier1::begin(const Wake& wake) {
     ++data_.cycle;
     period_ += 1 + wake.skipped;
     requests_ = exchange_.requests.exchange(0, std::memory_order_acquire);
-    if (wake.skipped > 0) {
+    overrun_ = wake.skipped > 0;
+    if (overrun_) {
         exchange_.counters.add(Counter::kOverruns);
         exchange_.counters.add(Counter::kSkippedCycles, wake.skipped);
         too_many_overruns_ = ladder_.overrun(period_);
@@ -220,6 +232,7 @@ std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
     add_if(drive_error, Blocker::kDriveError);
     add_if(silent_drives_ != 0, Blocker::kDriveSilent);
     add_if(stale_states_ != 0, Blocker::kStateStale);
+    add_if(estimation_.untrusted() != 0, Blocker::kEstimate);
     add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
     return found;
 }
@@ -262,15 +275,19 @@ void Tier1::publish_snapshot() {
     exchange_.snapshot.publish();
 }
 
-// Rule 1: a complete frame to every drive, in every mode.
-void Tier1::send_commands(const Setpoint& setpoint) {
-    bool follow = drives_ready_ && setpoint.mono_ns > armed_at_ns_;
-    if (follow && now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
+// Whether the controller's wishes may move the robot in this cycle.
+bool Tier1::follows(const Setpoint& setpoint) {
+    if (!drives_ready_ || setpoint.mono_ns <= armed_at_ns_) return false;
+    if (now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
         exchange_.counters.add(Counter::kSetpointStale);
-        follow = false;
+        return false;
     }
-    for (std::size_t d = 0; d < config_.drives.size(); ++d) forget_idle_channel(d);
-    filter(setpoint, follow);
+    // The wish was meant for a moment that the overrun has swallowed: hold for this cycle.
+    return !overrun_;
+}
+
+// Rule 1: a complete frame to every drive, in every mode.
+void Tier1::send_commands() {
     bool all_sent = true;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
@@ -286,7 +303,7 @@ void Tier1::filter(const Setpoint& setpoint, bool follow) {
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         const bool received = bus_.sample(s).mono_ns != 0;
         samples_[s] = {received ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN(),
-                       bus_.fresh(s, now_ns_)};
+                       bus_.fresh(s, now_ns_) && estimation_.trusted_state(s)};
     }
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
         const bool set = (setpoint.set >> c & 1u) != 0;
@@ -304,7 +321,8 @@ void Tier1::forget_idle_channel(std::size_t drive) {
     const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
     const std::size_t c = config_.drives[drive].command;
     const auto state = config_.commands[c].position_state;
-    if (idle && state && bus_.fresh(*state, now_ns_)) shield_.forget(c);
+    const bool known = state && bus_.fresh(*state, now_ns_) && estimation_.trusted_state(*state);
+    if (idle && known) shield_.forget(c);
 }
 
 // After the command frames: a drive that is enabled already has the value to hold. One drive a cycle: the
@@ -387,11 +405,14 @@ void Tier1::publish(const Setpoint& setpoint) {
     data_.counters[bit(Counter::kShieldWorkspace)] = shield.workspace;
     data_.counters[bit(Counter::kShieldZoneSlow)] = shield.zone_slow;
     data_.counters[bit(Counter::kShieldZoneStop)] = shield.zone_stop;
+    estimation_.publish(data_);
+    data_.joints_untrusted = estimation_.untrusted();
     segment_.publish(data_);
 
     Status& status = exchange_.status.writable();
     status.blockers = blockers(setpoint);
     status.stale_states = stale_states_;
+    status.untrusted_joints = estimation_.untrusted();
     status.latch_cause = safety_.cause();
     for (std::size_t d = 0; d < config_.drives.size(); ++d) status.axis_error[d] = bus_.axis_error(d);
     status.silent_drives = silent_drives_;

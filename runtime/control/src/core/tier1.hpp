@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "core/drive_bus.hpp"
+#include "core/estimation.hpp"
 #include "core/exchange.hpp"
 #include "core/overrun_ladder.hpp"
+#include "core/phases.hpp"
 #include "core/safety_view.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
@@ -54,8 +56,9 @@ class Tier1 {
     [[nodiscard]] std::optional<Cause> drive_cause();
     [[nodiscard]] std::uint32_t blockers(const Setpoint& setpoint) const;
     [[nodiscard]] bool all_drives_enabled() const;
-    void send_commands(const Setpoint& setpoint);
+    [[nodiscard]] bool follows(const Setpoint& setpoint);
     void filter(const Setpoint& setpoint, bool follow);
+    void send_commands();
     void forget_idle_channel(std::size_t drive);
     void send_drive_requests();
     void enable_in_turn();
@@ -77,7 +80,10 @@ class Tier1 {
     Clock clock_;
 
     SafetyView safety_;
+    Estimation estimation_;
+    PhaseTimer phases_;
     OverrunLadder ladder_;
+    bool overrun_{false};  // the last cycle ended after its successor was due
     bool too_many_overruns_{false};
     Shield shield_;
     std::array<StateSample, kMaxStateChannels> samples_{};  // what the shield is shown

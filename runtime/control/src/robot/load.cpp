@@ -13,6 +13,7 @@
 
 #include "robot/config.hpp"
 #include "robot/devices.hpp"
+#include "robot/estimator.hpp"
 #include "robot/relation_sections.hpp"
 #include "robot/safety_section.hpp"
 #include "robot/section.hpp"
@@ -68,6 +69,8 @@ class Loader {
         read_robot();
         read_control();
         read_safety();
+        Section estimator = section("estimator");
+        config_.estimator = robot::read_estimator(estimator);
         check_worker_sections();
         check_overrides();
         commands_ = entries("command", kMaxCommandChannels, 1);
@@ -96,8 +99,9 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot",  "control", "safety", "worker", "agent",    "ota",  "telemetry", "command",
-                                       "state",  "drive",   "sensor", "link",   "coupling", "zone", "workspace"};
+        constexpr std::array kSections{"robot",    "control", "safety", "worker",   "agent", "ota",
+                                       "telemetry", "command", "state",  "drive",    "sensor", "link",
+                                       "coupling", "zone",    "workspace", "estimator"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -197,6 +201,7 @@ class Loader {
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
               "overrun_limit", "overrun_window", "resume"}},
             {"safety", robot::safety_keys()},
+            {"estimator", robot::estimator_keys()},
         };
         for (const Overrides::Value& value : overrides_.values()) {
             auto found = own.find(value.section);
@@ -357,6 +362,7 @@ class Loader {
         c.unit = s.text("unit").value_or("");
         c.limits = s.range("limits").value_or(Range{});
         c.max_age_ns = s.milliseconds_as_ns("max_age_ms", kMaxAgeMs).value_or(0);
+        c.noise = s.positive("noise", kAnyMagnitude);
         const auto quantity = s.choice(
             "quantity", {"position", "velocity", "effort", "angular_rate_x", "angular_rate_y",
                          "angular_rate_z", "acceleration_x", "acceleration_y", "acceleration_z", "force_x",

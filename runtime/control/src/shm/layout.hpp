@@ -12,13 +12,14 @@
 #include <atomic>
 #include <cstdint>
 
+#include "estimate/health.hpp"
 #include "robot/config.hpp"
 
 namespace holdfast::shm {
 
 inline constexpr std::uint64_t kStateMagic = 0x4554415453464B48;   // "HKFSTATE"
 inline constexpr std::uint64_t kSafetyMagic = 0x5946415353464B48;  // "HKFSSAFY"
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 3;
 
 struct Header {
     std::uint64_t magic;
@@ -96,11 +97,16 @@ enum class Counter : std::uint32_t {
     kLinkOverflows = 26,      // frames lost in the controller
     kLinkDowns = 27,          // times an interface or serial device went away
     kLinkDamagedFrames = 28,  // serial: frames that failed their CRC
-    kShieldCoupling = 29,   // filter: cycles held back by a [[coupling]]
-    kShieldWorkspace = 30,  // by the [workspace]
-    kShieldZoneSlow = 31,   // cycles slowed down by a [[zone]]
-    kShieldZoneStop = 32,   // cycles stopped by a [[zone]]
-    kCount = 33,
+    kShieldCoupling = 29,     // filter: cycles held back by a [[coupling]]
+    kShieldWorkspace = 30,    // by the [workspace]
+    kShieldZoneSlow = 31,     // cycles slowed down by a [[zone]]
+    kShieldZoneStop = 32,     // cycles stopped by a [[zone]]
+    kEstimateRejected = 33,   // measurements that did not fit the estimate
+    kEstimateNotFinite = 34,  // measurements that are NaN or infinite
+    kEstimateRestarts = 35,   // estimates started afresh after too many of either in a row
+    kEstimateUnhealthy = 36,  // per cycle and joint: its estimate has failed, and is not yet proved right
+    kAttitudeGated = 37,      // accelerometer samples that measured motion
+    kCount = 38,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 
@@ -128,6 +134,18 @@ struct StateData {
     std::array<double, kMaxCommandChannels> sent;               // what left the filter
     std::int64_t wake_latency_ns;                               // of this cycle
     std::int64_t cycle_time_ns;                                 // of the cycle before
+    // Estimates, by command channel: the joint that its drive moves. NaN: not observed.
+    std::array<double, kMaxCommandChannels> joint_position;
+    std::array<double, kMaxCommandChannels> joint_velocity;
+    std::array<double, kMaxCommandChannels> joint_acceleration;
+    std::array<double, kMaxCommandChannels> joint_innovation;  // mean normalised innovation squared; 1 fits
+    std::array<EstimateHealth, kMaxCommandChannels> joint_health;
+    std::array<double, 4> attitude;   // w, x, y, z: from the IMU's frame to the level one of the start
+    std::array<double, 3> gyro_bias;  // rad/s
+    double attitude_innovation;
+    EstimateHealth attitude_health;
+    std::uint32_t
+        joints_untrusted;  // bit per command channel that needs a position and has no sound estimate
 };
 
 // Latency histograms with 1 µs bins; the last bin takes everything above. Relaxed atomics, one writer.
@@ -145,6 +163,10 @@ struct StateSegment {
     alignas(64) Histogram wake;  // from scheduled wake to running
     Histogram cycle;             // from running to the end of the cycle's work
     Histogram controller;        // process(tick)
+    Histogram read;              // parts of a cycle: links read, samples stored
+    Histogram estimate;          // joints and attitude
+    Histogram shield;            // mode decided, every wish filtered
+    Histogram write;             // frames sent
 };
 
 struct SafetyData {

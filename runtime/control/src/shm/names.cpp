@@ -35,7 +35,9 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)
     "drive_errors",       "drive_silences",     "link_bus_off",        "link_restarts",
     "link_error_passive", "link_ack_errors",    "link_overflows",      "link_downs",
     "link_damaged_frames", "shield_coupling", "shield_workspace", "shield_zone_slow",
-    "shield_zone_stop"};
+    "shield_zone_stop", "estimate_rejected",  "estimate_not_finite", "estimate_restarts",
+    "estimate_unhealthy", "attitude_gated"};
+constexpr std::array<std::string_view, 4> kEstimateHealths{"none", "waiting", "healthy", "unhealthy"};
 
 template <typename Enum>
 std::string_view look_up(std::span<const std::string_view> names, Enum value) {
@@ -50,5 +52,6 @@ std::string_view name_of(ControllerState state) { return look_up(kControllerStat
 std::string_view name_of(ControllerFault fault) { return look_up(kControllerFaults, fault); }
 std::string_view name_of(StopCause cause) { return look_up(kStopCauses, cause); }
 std::string_view name_of(Counter counter) { return look_up(kCounters, counter); }
+std::string_view name_of(EstimateHealth health) { return look_up(kEstimateHealths, health); }
 
 }  // namespace holdfast::shm

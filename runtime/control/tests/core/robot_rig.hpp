@@ -83,11 +83,15 @@ class RobotRig {
     }
     void cycle(std::uint64_t skipped = 0) {
         rig_clock() += config.tier1_period_ns() * static_cast<std::int64_t>(1 + skipped);
+        cycle({rig_clock(), rig_clock(), skipped});
+    }
+    // The clock stands at `wake.woke_ns`.
+    void cycle(const Wake& wake) {
         if (safety_beats) beat();
         talk();
         if (controller_runs && cycle_count % 10 == 0) publish_setpoint();
         ++cycle_count;
-        tier1->cycle({rig_clock(), rig_clock(), skipped});
+        tier1->cycle(wake);
         listen();
     }
     void beat() {

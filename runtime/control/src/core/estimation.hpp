@@ -19,7 +19,7 @@ struct ImuStates {
     std::array<std::size_t, 3> acceleration{};
 };
 
-// The states of the robot's IMU; empty if it has none.
+// The states of the robot's first IMU of which all six are states; empty if there is none.
 [[nodiscard]] std::optional<ImuStates> imu_states(const RobotConfig& config);
 
 class Estimation {

@@ -18,6 +18,8 @@ namespace holdfast::link {
 namespace {
 
 constexpr std::size_t kReadSize = 512;
+// A line that babbles cannot hold the loop: the rest waits for the next cycle.
+constexpr int kMaxReadsAtOnce = 8;
 
 std::optional<speed_t> speed_of(std::uint32_t baud) {
     constexpr std::array<std::pair<std::uint32_t, speed_t>, 12> kSpeeds{{{57'600, B57600},
@@ -77,7 +79,7 @@ class SerialLink final : public Link {
 
     LinkResult receive(CanFrame& frame) override {
         if (use_ == SerialUse::kSendOnly) return LinkResult::kEmpty;
-        for (;;) {
+        for (int reads = 0; reads <= kMaxReadsAtOnce; ++reads) {
             while (next_ < filled_) {
                 switch (decoder_.take(buffer_[next_++], frame)) {
                     case SerialDecoder::Result::kMore:
@@ -91,6 +93,7 @@ class SerialLink final : public Link {
             }
             if (const LinkResult result = refill(); result != LinkResult::kOk) return result;
         }
+        return LinkResult::kEmpty;
     }
 
     int fd() const override { return line_.get(); }

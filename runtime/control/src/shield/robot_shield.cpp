@@ -191,11 +191,11 @@ void Shield::keep_group(const Group& group, std::span<const StateSample> state, 
     if (!known || !wants_more_than_stop(group, step_time(dt_s))) return;
     look_at_start(group, state);
     mix(group, 1.0);
-    const Broken broken = broken_by(group, state, step_time(dt_s));
+    const Broken broken = broken_by(group, state);
     if (!broken.any()) return;
     if (broken.coupling) ++counts_.coupling;
     if (broken.workspace) ++counts_.workspace;
-    mix(group, possible_share(group, state, step_time(dt_s)));
+    mix(group, possible_share(group, state));
     for_each(group.channels, [&](std::size_t c) {
         take_over(rules_[c], paths_[c].from, history_[c]);
         const Range& limits = rules_[c].limits;
@@ -224,13 +224,13 @@ bool Shield::wants_more_than_stop(const Group& group, double step_s) {
     return more;
 }
 
-double Shield::possible_share(const Group& group, std::span<const StateSample> state, double step_s) {
+double Shield::possible_share(const Group& group, std::span<const StateSample> state) {
     double possible = 0.0;
     double too_much = 1.0;
     for (int i = 0; i < kHalvings; ++i) {
         const double middle = (possible + too_much) / 2.0;
         mix(group, middle);
-        (broken_by(group, state, step_s).any() ? too_much : possible) = middle;
+        (broken_by(group, state).any() ? too_much : possible) = middle;
     }
     return possible;
 }
@@ -260,7 +260,7 @@ bool Shield::worse(double worst, double at_start, double at_end) const {
     return worst > at_start + kRuleRounding || at_end >= at_start;
 }
 
-Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample> state, double step_s) {
+Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample> state) {
     Broken broken;
     for (std::size_t i = 0; i < group.couplings.size(); ++i) {
         const CouplingRule& rule = group.couplings[i];
@@ -270,8 +270,7 @@ Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample
     if (group.workspace) {
         const double at_end =
             workspace_at_start_ <= kRuleRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
-        broken.workspace =
-            worse(workspace_->worst_excess(paths_, state, step_s), workspace_at_start_, at_end);
+        broken.workspace = worse(workspace_->worst_excess(paths_, state), workspace_at_start_, at_end);
     }
     return broken;
 }

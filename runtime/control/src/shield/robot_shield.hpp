@@ -79,10 +79,9 @@ class Shield {
     double filter_channel(std::size_t channel, double dt_s);
     void keep_group(const Group& group, std::span<const StateSample> state, double dt_s);
     [[nodiscard]] bool wants_more_than_stop(const Group& group, double step_s);
-    [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state,
-                                        double step_s);
+    [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state);
     void mix(const Group& group, double share);
-    [[nodiscard]] Broken broken_by(const Group& group, std::span<const StateSample> state, double step_s);
+    [[nodiscard]] Broken broken_by(const Group& group, std::span<const StateSample> state);
     void look_at_start(const Group& group, std::span<const StateSample> state);
     [[nodiscard]] bool worse(double worst, double at_start, double at_end) const;
 

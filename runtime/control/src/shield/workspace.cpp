@@ -30,6 +30,7 @@ WorkspaceRule::WorkspaceRule(const RobotConfig& config, const Workspace& workspa
     : forward_(workspace.model, workspace.tools),
       workspace_(workspace),
       q_(workspace.model.joints.size()),
+      start_q_(q_),
       tool_count_(workspace.tools.size()) {
     std::vector<double> extension;
     for (const JointSource& source : workspace.sources) {
@@ -43,15 +44,6 @@ WorkspaceRule::WorkspaceRule(const RobotConfig& config, const Workspace& workspa
             lever_m_.push_back(forward_.moves(tool, joint) ? lever : 0.0);
         }
     }
-    std::array<Path, kMaxCommandChannels> fastest{};
-    for (std::size_t c = 0; c < config.commands.size(); ++c) {
-        const CommandChannel& command = config.commands[c];
-        const bool position = command.kind == ChannelKind::kPosition;
-        const double speed = std::max(std::abs(command.limits.min), std::abs(command.limits.max));
-        fastest[c].peak_velocity = position ? command.max_rate : speed;
-        fastest[c].peak_acceleration = command.max_accel;
-    }
-    for (std::size_t tool = 0; tool < tool_count_; ++tool) step_curvature_[tool] = curvature(tool, fastest);
 }
 
 bool WorkspaceRule::joints_known(std::span<const StateSample> state) const {
@@ -92,6 +84,7 @@ double WorkspaceRule::excess_placed() const {
 double WorkspaceRule::excess_at_start(std::span<const Path> paths, std::span<const StateSample> state) {
     place_at(paths, state, 0.0);
     start_ = tools_;
+    std::ranges::copy(q_, start_q_.begin());
     start_excess_ = excess_placed();
     return start_excess_;
 }
@@ -120,13 +113,25 @@ double WorkspaceRule::curvature(std::size_t tool, std::span<const Path> paths) c
     return direct + 2.0 * turning * speed;
 }
 
+// How far the tool may be from the straight way between the beginning and the end of a step, whichever joint
+// moves first; with the joint values that are placed. A joint does not turn round within a step.
+double WorkspaceRule::step_bulge_m(std::size_t tool) const {
+    double direct = 0.0;
+    double turning = 0.0;
+    for (std::size_t joint = 0; joint < q_.size(); ++joint) {
+        const double moved = std::abs(q_[joint] - start_q_[joint]);
+        direct += lever_m_[tool * q_.size() + joint] * moved;
+        if (workspace_.model.joints[joint].type == kinematics::JointType::kRevolute) turning += moved;
+    }
+    return direct / 2.0 + turning * direct;
+}
+
 // Far from every face the whole path is in a ball around where it begins, and nothing else has to be looked
 // at.
-bool WorkspaceRule::clear_of_all(std::span<const Path> paths, double step_s) const {
+bool WorkspaceRule::clear_of_all(std::span<const Path> paths, const Margins& step_margin_m) const {
     for (std::size_t tool = 0; tool < tool_count_; ++tool) {
         const Eigen::Vector3d& point = tools_[tool];
-        double ball = workspace_.margin_m + (point - start_[tool]).norm();
-        ball += step_s * step_s / 8.0 * step_curvature_[tool];
+        double ball = step_margin_m[tool] + (point - start_[tool]).norm();
         for (std::size_t joint = 0; joint < q_.size(); ++joint) {
             const JointSource& source = workspace_.sources[joint];
             if (!source.command) continue;
@@ -149,20 +154,18 @@ double WorkspaceRule::excess_of_piece(const Tools& from, const Margins& margin_m
     return worst;
 }
 
-double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state,
-                                   double step_s) {
+double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state) {
     place_at(paths, state, 0.0);
-    if (clear_of_all(paths, step_s)) return 0.0;
-    const double piece_s = longest_s(paths) / kPieces;
     // On the way back from outside, the bulge would hide that each place is nearer.
-    const double bulges = start_excess_ > kRuleRounding ? 0.0 : 1.0 / 8.0;
-    Margins step_margin{};
+    const double bulges = start_excess_ > kRuleRounding ? 0.0 : 1.0;
     Margins margin{};
-    for (std::size_t tool = 0; tool < tool_count_; ++tool) {
-        step_margin[tool] = workspace_.margin_m + bulges * step_s * step_s * step_curvature_[tool];
-        margin[tool] = workspace_.margin_m + bulges * piece_s * piece_s * curvature(tool, paths);
-    }
-    double worst = excess_of_piece(start_, step_margin);
+    for (std::size_t tool = 0; tool < tool_count_; ++tool)
+        margin[tool] = workspace_.margin_m + bulges * step_bulge_m(tool);
+    if (clear_of_all(paths, margin)) return 0.0;
+    double worst = excess_of_piece(start_, margin);
+    const double piece_s = longest_s(paths) / kPieces;
+    for (std::size_t tool = 0; tool < tool_count_; ++tool)
+        margin[tool] = workspace_.margin_m + bulges * piece_s * piece_s / 8.0 * curvature(tool, paths);
     for (int piece = 1; piece <= kPieces && piece_s > 0.0; ++piece) {
         const Tools before = tools_;
         place_at(paths, state, piece * piece_s);

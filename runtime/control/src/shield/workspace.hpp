@@ -24,8 +24,7 @@ class WorkspaceRule {
     [[nodiscard]] double excess_at_end(std::span<const Path> paths, std::span<const StateSample> state);
     // From where excess_at_start() was asked for last, in one step of `step_s` to where the paths begin, and
     // on along them. Never below the true value.
-    [[nodiscard]] double worst_excess(std::span<const Path> paths, std::span<const StateSample> state,
-                                      double step_s);
+    [[nodiscard]] double worst_excess(std::span<const Path> paths, std::span<const StateSample> state);
 
     // A joint that is only measured is of use while it is fresh.
     [[nodiscard]] bool joints_known(std::span<const StateSample> state) const;
@@ -41,16 +40,17 @@ class WorkspaceRule {
     void place_at(std::span<const Path> paths, std::span<const StateSample> state, double time_s);
     [[nodiscard]] double excess_placed() const;
     [[nodiscard]] double excess_of_piece(const Tools& from, const Margins& margin_m) const;
-    [[nodiscard]] bool clear_of_all(std::span<const Path> paths, double step_s) const;
+    [[nodiscard]] bool clear_of_all(std::span<const Path> paths, const Margins& step_margin_m) const;
+    [[nodiscard]] double step_bulge_m(std::size_t tool) const;
     [[nodiscard]] double curvature(std::size_t tool, std::span<const Path> paths) const;
 
     kinematics::Forward forward_;
     Workspace workspace_;
     std::vector<std::size_t> channels_;
     std::vector<double> q_;
+    std::vector<double> start_q_;
     // [tool * joints + joint]: how far the tool goes for one unit of the joint, at most; 0: not at all
     std::vector<double> lever_m_;
-    Margins step_curvature_{};  // a tool's acceleration at most, whatever its joints do
     Tools tools_{};
     Tools start_{};
     double start_excess_{};

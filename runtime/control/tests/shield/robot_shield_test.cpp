@@ -345,6 +345,19 @@ TEST(WorkspaceRuleTest, TheTipComesCloseAndNoFurther) {
     EXPECT_NEAR(robot.tip().x(), 0.59, 1e-3) << "box less margin";
 }
 
+// Hazard of a check that is too careful: whoever came close could never leave.
+TEST(WorkspaceRuleTest, TheTipLeavesTheWallItCameTo) {
+    RobotConfig config = in_its_workspace();
+    config.workspace->keep_out.clear();
+    config.workspace->boxes = {{{-2.0, -2.0, -2.0}, {0.60, 2.0, 2.0}}};
+    WholeRobot robot(config);
+    for (const double wish : {0.3, -0.1, 0.3, -0.1}) {
+        robot.wish[kSlide] = wish;
+        robot.frames(2500);
+    }
+    EXPECT_NEAR(robot.sent(kSlide), -0.1, 1e-9);
+}
+
 TEST(WorkspaceRuleTest, AKeepOutIsNotEnteredNorJumpedOver) {
     RobotConfig config = in_its_workspace();
     config.workspace->boxes.clear();

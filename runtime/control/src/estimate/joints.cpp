@@ -15,7 +15,8 @@ double largest(const Range& range) { return std::max(std::abs(range.min), std::a
 
 std::optional<std::size_t> state_of(const RobotConfig& config, std::size_t drive, Quantity quantity) {
     for (std::size_t s = 0; s < config.states.size(); ++s) {
-        if (config.states[s].drive == drive && config.states[s].quantity == quantity) return s;
+        const StateChannel& state = config.states[s];
+        if (!state.sensor && state.drive == drive && state.quantity == quantity) return s;
     }
     return std::nullopt;
 }

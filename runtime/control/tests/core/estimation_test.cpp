@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "robot_rig.hpp"
+#include "sensor/frames.hpp"
 
 namespace holdfast::core {
 namespace {
@@ -115,6 +116,105 @@ TEST(Estimation, OfAVelocityThatFailedDoesNotStopAVelocityChannel) {
     EXPECT_EQ(rig.state().joint_health[kSpindle], EstimateHealth::kUnhealthy);
     EXPECT_EQ(rig.state().joints_untrusted, 0u);
     EXPECT_NEAR(rig.sent(kSpindle), 10.0, 1e-5);
+}
+
+// An IMU on a link of the core, and the estimate phase that listens to it.
+class ImuRig {
+  public:
+    ImuRig() {
+        for (Drive& drive : config.drives) drive.link = kLink;
+        for (Sensor& sensor : config.sensors) sensor.link = kLink;
+        hub = std::move(*open_drive_side(kLink, directory.path()));
+        bus.emplace(std::move(*DriveBus::open(config, directory.path())));
+        estimation.emplace(config, imu_states(config));
+        CanFrame hello;
+        while (hub->receive(hello) == LinkResult::kOk) {
+        }
+    }
+    void cycle(const Eigen::Vector3d& rate, const Eigen::Vector3d& acceleration) {
+        now_ns += kMs;
+        std::array<double, kQuantities> values{};
+        for (int axis = 0; axis < 3; ++axis) {
+            values[static_cast<std::size_t>(Quantity::kAngularRateX) + static_cast<std::size_t>(axis)] =
+                rate[axis];
+            values[static_cast<std::size_t>(Quantity::kAccelerationX) + static_cast<std::size_t>(axis)] =
+                acceleration[axis];
+        }
+        std::array<CanFrame, sensor::kMaxFrames> frames;
+        const std::size_t count = sensor::encode(imu(), values, frames);
+        for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(hub->send(frames[i]), LinkResult::kOk);
+        silent_cycle();
+    }
+    void silent_cycle() {
+        bus->receive(now_ns, counters);
+        estimation->update(*bus, now_ns, 1e-3, counters);
+    }
+    [[nodiscard]] const Sensor& imu() const {
+        return *std::ranges::find(config.sensors, SensorProfile::kImu, &Sensor::profile);
+    }
+    [[nodiscard]] shm::StateData data() const {
+        shm::StateData data{};
+        estimation->publish(data);
+        return data;
+    }
+
+    static constexpr const char* kLink = "unix:plant.sock";
+    TemporaryDirectory directory;
+    RobotConfig config =
+        load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/sensors_and_links.toml")
+            .value();
+    std::unique_ptr<Link> hub;
+    std::optional<DriveBus> bus;
+    std::optional<Estimation> estimation;
+    Counters counters;
+    std::int64_t now_ns{1'000'000 * kMs};
+};
+
+TEST(Attitude, FollowsTheImuOnALink) {
+    ImuRig rig;
+    EXPECT_EQ(rig.data().attitude_health, EstimateHealth::kWaiting);
+    const Eigen::Vector3d up(0.0, 0.0, 9.80665);
+    for (int i = 0; i < 10; ++i) rig.cycle({0.0, 0.0, 0.0}, up);
+    // A quarter turn about x in one second: up goes from z to y of the body.
+    const double rate = 1.5707963267948966;
+    for (int i = 1; i <= 1000; ++i) {
+        const double angle = rate * 1e-3 * i;
+        rig.cycle({rate, 0.0, 0.0}, {0.0, 9.80665 * std::sin(angle), 9.80665 * std::cos(angle)});
+    }
+    const shm::StateData data = rig.data();
+    EXPECT_EQ(data.attitude_health, EstimateHealth::kHealthy);
+    EXPECT_NEAR(data.attitude[0], std::sqrt(0.5), 1e-3);
+    EXPECT_NEAR(data.attitude[1], std::sqrt(0.5), 1e-3);
+    EXPECT_NEAR(data.attitude[2], 0.0, 1e-3);
+    EXPECT_NEAR(data.attitude[3], 0.0, 1e-3);
+    EXPECT_EQ(rig.counters.get(Counter::kEstimateRejected), 0u);
+}
+
+TEST(Attitude, CountsMotionThatIsNotGravity) {
+    ImuRig rig;
+    rig.cycle({0.0, 0.0, 0.0}, {0.0, 0.0, 9.80665});
+    rig.cycle({0.0, 0.0, 0.0}, {0.0, 0.0, 15.0});
+    EXPECT_EQ(rig.counters.get(Counter::kAttitudeGated), 1u);
+    EXPECT_EQ(rig.data().attitude_health, EstimateHealth::kHealthy);
+}
+
+TEST(Attitude, WaitsWhenTheImuFallsSilent) {
+    ImuRig rig;
+    rig.cycle({0.0, 0.0, 0.0}, {0.0, 0.0, 9.80665});
+    ASSERT_EQ(rig.data().attitude_health, EstimateHealth::kHealthy);
+    rig.now_ns += 11'000 * kMs;
+    rig.silent_cycle();
+    EXPECT_EQ(rig.data().attitude_health, EstimateHealth::kWaiting);
+}
+
+TEST(Attitude, NeedsAllSixStatesOfAnImu) {
+    RobotConfig config =
+        load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/sensors_and_links.toml")
+            .value();
+    ASSERT_TRUE(imu_states(config));
+    std::erase_if(config.states,
+                  [](const StateChannel& state) { return state.quantity == Quantity::kAccelerationY; });
+    EXPECT_FALSE(imu_states(config));
 }
 
 TEST(Phases, AreTimedEachCycle) {

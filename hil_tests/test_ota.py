@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,26 @@ class Fleet:
             self.bench.robot.shell.run(
                 f"install -d {Path(TRUST).parent} && echo {root} | base64 -d > {TRUST}"
                 " && systemctl stop holdfast-worker && rm -rf /var/lib/holdfast/ota/metadata"
-                " && systemctl start holdfast-worker"
+                " && systemctl start holdfast.target"
             )
             self.bench.wait_ready()
         return directory
 
     def publish(self, directory: Path, controller: str, version: str) -> None:
         """Sign a controller and mirror it to the hub."""
+        self.sign(directory, controller, version)
+        self.mirror(directory)
+
+    def sign(self, directory: Path, controller: str, version: str) -> None:
+        """Sign a controller; robots do not see it yet."""
         _ota(
             *("publish", "controller", str(CONTROLLERS / controller), "--dir", str(directory)),
-            *("--name", "motion", "--version", version, "--mirror", self.bench.session.hub.url),
+            *("--name", "motion", "--version", version),
         )
+
+    def mirror(self, directory: Path) -> None:
+        """Copy the repository to the hub."""
+        _ota("mirror", str(directory), "--to", self.bench.session.hub.url)
 
     def check(self) -> dict[str, Any]:
         """Have the robot look for an update now."""
@@ -99,7 +109,7 @@ def _commit_version_one(fleet: Fleet, directory: Path) -> None:
     fleet.publish(directory, RUNNING, "1")
     fleet.until(state="watching")
     fleet.bench.robot.arm()
-    fleet.until(state="committed")
+    fleet.until(state="current")
     fleet.bench.robot.disarm()
 
 
@@ -139,7 +149,11 @@ def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
 def test_an_expired_target_is_refused(fleet: Fleet) -> None:
     directory = fleet.new_repository("expired", trusted=True, options=("--timestamp-days", "0.0001"))
     before = fleet.active()
-    fleet.publish(directory, RUNNING, "9")
+    fleet.sign(directory, RUNNING, "9")
+    signed = json.loads((directory / "repository/metadata/timestamp.json").read_text())["signed"]
+    expires = datetime.fromisoformat(signed["expires"])
+    wait_until("the timestamp has expired", lambda: datetime.now(UTC) > expires)
+    fleet.mirror(directory)
     answer = fleet.until(reason="expired")
     assert "holdfast ota refresh" in answer["sentence"]
     assert fleet.active()["generation"] == before["generation"]

@@ -99,6 +99,14 @@ class Control(_Table):
     overrun_limit: int = Field(5, ge=1, le=1000)
     overrun_window: int = Field(1000, ge=1, le=1_000_000)
     resume: Literal["manual", "auto"] = "manual"
+    shadow_ticks: int = Field(100, ge=0, le=100_000)
+    """A controller that is deployed while the robot is armed runs this long beside the active one, unsent."""
+    canary_ticks: int = Field(100, ge=0, le=100_000)
+    """Then this long with its output held near the active one's."""
+    canary_deviation: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.1
+    """How near, as a fraction of a channel's range."""
+    watch_ticks: int = Field(1000, ge=0, le=100_000)
+    """How long it then runs until it is the last known good one."""
 
 
 class Safety(_Table):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.status import Status
 
 from holdfast.bus_load import WARNING_SHARE
 from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
@@ -14,12 +15,12 @@ from holdfast.config import load_robot_config
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evidence_cli import evidence
 from holdfast.robot_view import render
-from holdfast.target import resolve_target
+from holdfast.target import Progress, resolve_target
 
 
 @click.group(epilog=EXIT_CODES)
 def robot() -> None:
-    """Look at a robot, deploy to it, arm, stop and reset it.
+    """Look at a robot, deploy to it, arm, pause, stop and reset it.
 
     Which robot: --robot, else $HOLDFAST_ROBOT, else the session that `holdfast up` started, else this machine.
 
@@ -65,27 +66,38 @@ def status(robot_name: str | None, as_json: bool) -> None:
 @click.option("--version", default="", help="Version to show and remember.")
 @_robot_option
 def deploy(file: Path, name: str | None, version: str, robot_name: str | None, as_json: bool) -> None:
-    """Compile, verify (100 ticks) and activate a controller, WAT or WASM; the running one goes on if it fails.
+    """Compile, verify (100 ticks), try and activate a controller, WAT or WASM; the running one goes on if it fails.
+
+    While the robot is armed the controller first runs beside the active one with nothing sent (shadow), then near its
+    output (canary); on a disarmed robot it is active at once.
 
     Example: holdfast robot deploy examples/controllers/sine.wat
     """
 
-    async def work() -> dict[str, Any]:
+    async def work(progress: Progress | None = None) -> dict[str, Any]:
         try:
             source = file.read_bytes()
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}; name a .wat or .wasm file") from error
-        return await resolve_target(robot_name).deploy(name or file.stem, version, source)
+        return await resolve_target(robot_name).deploy(name or file.stem, version, source, progress)
 
     if as_json:
         print_json(run(work(), as_json=True))
         return
-    with console.status(f"{file.name}: compile, link, verify, activate ..."):
-        done = run(work(), as_json=False)
+    with console.status(f"{file.name}: compile, link, verify, activate ...") as shown:
+        done = run(work(_progress_in(shown, file.name)), as_json=False)
     ticks = (done.get("verify") or {}).get("ticks", "?")
+    tried = f", tried over {done['trial']['tick']} ticks" if done.get("trial") else ""
     console.print(
-        f"[green]active[/green]: {name or file.stem}, verified over {ticks} ticks, {done['sha256'][:12]}"
+        f"[green]active[/green]: {name or file.stem}, verified over {ticks} ticks{tried}, {done['sha256'][:12]}"
     )
+
+
+def _progress_in(shown: Status, file: str) -> Progress:
+    def show(candidate: dict[str, Any]) -> None:
+        shown.update(f"{file}: {candidate['stage']}, tick {candidate['ticks']} of {candidate['of']} ...")
+
+    return show
 
 
 def _act(robot_name: str | None, as_json: bool, verb: str, done: str) -> None:
@@ -117,6 +129,36 @@ def disarm(robot_name: str | None, as_json: bool) -> None:
     Example: holdfast robot disarm
     """
     _act(robot_name, as_json, "disarm", "disarmed: the robot stops along its deceleration limits")
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def pause(robot_name: str | None, as_json: bool) -> None:
+    """Hold in a controlled way: the controller is not called and simulation time stands, until `resume`.
+
+    Example: holdfast robot pause
+    """
+    _act(robot_name, as_json, "pause", "paused: the robot holds; `holdfast robot resume` goes on")
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def resume(robot_name: str | None, as_json: bool) -> None:
+    """Go on after a pause. Local only.
+
+    Example: holdfast robot resume
+    """
+    _act(robot_name, as_json, "resume", "[bold green]resumed[/bold green]: the controller moves the robot")
+
+
+@robot.command(epilog=EXIT_CODES)
+@_robot_option
+def clear(robot_name: str | None, as_json: bool) -> None:
+    """Clear a fault of the core once what caused it is mended; the robot is disarmed then. Local only.
+
+    Example: holdfast robot clear
+    """
+    _act(robot_name, as_json, "clear", "the fault is cleared: nothing moves until `holdfast robot arm`")
 
 
 @robot.command(epilog=EXIT_CODES)

@@ -9,14 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 _MODE_STYLE = {
-    "armed": "bold green",
+    "armed": "green",
+    "running": "bold green",
+    "paused": "bold yellow",
+    "holding": "yellow",
     "disarmed": "bold",
     "stopping": "yellow",
     "estop": "bold red",
     "fault": "bold red",
 }
 _HEALTH_STYLE = {"healthy": "green", "waiting": "yellow", "unhealthy": "bold red"}
-_QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks")
+_QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks", "candidate_ticks")
 
 
 def render(status: dict[str, Any]) -> RenderableType:
@@ -46,6 +49,8 @@ def _summary(status: dict[str, Any]) -> Table:
         mode = str(control.get("mode"))
         table.add_row("mode", Text(mode, style=_MODE_STYLE.get(mode, "")))
         table.add_row("controller", _controller(control.get("controller")))
+        if text := _trial(control.get("lifecycle") or {}):
+            table.add_row("new controller", text)
         blockers = control.get("arm_blockers") or []
         if blockers and mode == "disarmed":
             table.add_row("before arming", "\n".join(map(str, blockers)))
@@ -69,6 +74,22 @@ def _controller(controller: dict[str, Any] | None) -> Text:
     if controller.get("state") == "faulted":
         text.append(f"\n{controller.get('fault')}: {controller.get('message')}", style="red")
     return text
+
+
+def _trial(lifecycle: dict[str, Any]) -> Text | None:
+    """What is being tried, or why the last one that was tried or watched is not active."""
+    if candidate := lifecycle.get("candidate"):
+        return Text(
+            f"{candidate['name']}, {candidate['stage']}, tick {candidate['ticks']} of {candidate['of']}"
+        )
+    if failed := lifecycle.get("rolled_back"):
+        return Text(
+            f"{failed['name']} failed in its watch and was rolled back: {failed['message']}", style="red"
+        )
+    outcome = lifecycle.get("outcome")
+    if outcome and outcome["result"] != "active":
+        return Text(f"{outcome['name']} was {outcome['result']}: {outcome['message']}", style="yellow")
+    return None
 
 
 def _safety(safety: dict[str, Any]) -> Text:

@@ -210,6 +210,25 @@ class Store:
                 }
             )
 
+    def record_stage_outcome(self, deployment: str, sha256: str, outcome: dict[str, Any]) -> None:
+        """Record what became of a stage of a trial, as the core tells it (`lifecycle.outcome`)."""
+        keys = ("stage", "result", "reason", "tick", "channel", "value", "message")
+        with self._transaction() as db:
+            db.table("stage_outcomes").insert(
+                {
+                    "deployment": deployment,
+                    "time": now(),
+                    "sha256": sha256,
+                    **{key: outcome.get(key) for key in keys},
+                }
+            )
+
+    def stage_outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the newest outcomes of stages, oldest first."""
+        with _explained(self.path):
+            rows = list(self._db.query("select * from stage_outcomes order by id desc limit ?", [limit]))
+        return rows[::-1]
+
     def deployments(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest journal entries, oldest first."""
         with _explained(self.path):

@@ -1,7 +1,7 @@
 """The robot that a command is meant for: this machine, a session started by `holdfast up`, or one behind a broker.
 
-Arm and reset are local acts: they go through the robot's own sockets, on a session in a virtual machine by ssh, and
-over NATS not at all.
+Arm, resume, clear and reset are local acts: they go through the robot's own sockets, on a session in a virtual
+machine by ssh, and over NATS not at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -30,8 +30,15 @@ from holdfast.status import collect
 
 _REQUEST_S = 20.0
 _DEPLOY_S = 90.0
+"""How long a deployment may take without any progress."""
+_DEPLOY_LIMIT_S = 3600.0
+_PROGRESS_S = 0.5
 _CONNECT_S = 3.0
 _MAX_MESSAGE_SHARE = 0.95
+
+
+Progress = Callable[[dict[str, Any]], None]
+"""Hears what the core says of a controller that it tries: stage, ticks, and of how many."""
 
 
 class Target(Protocol):
@@ -40,8 +47,10 @@ class Target(Protocol):
     async def status(self) -> dict[str, Any]:
         """Return the merged status: robot, control, loop, state, sent, safety, worker."""
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
-        """Have a controller verified and activated; returns sha256 and the verification's report."""
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Have a controller verified, tried and activated; returns sha256, the verification's report and the trial."""
 
     async def unload(self) -> None:
         """Stop in a controlled way and drop the active controller."""
@@ -51,6 +60,15 @@ class Target(Protocol):
 
     async def disarm(self) -> None:
         """Stop in a controlled way."""
+
+    async def pause(self) -> None:
+        """Hold in a controlled way until somebody resumes."""
+
+    async def resume(self) -> None:
+        """Go on after a pause."""
+
+    async def clear(self) -> None:
+        """Clear a fault of the core; the robot is disarmed then."""
 
     async def estop(self, reason: str) -> int:
         """Latch an emergency stop; returns its number."""
@@ -70,10 +88,38 @@ class FleetTarget:
         """Return the merged status that the worker gives."""
         return _without_ok(await self._request("status", {}, _REQUEST_S))
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
         """Send the source to the worker and wait for its verdict."""
         body = {"name": name, "version": version, "source_b64": base64.b64encode(source).decode()}
-        return _without_ok(await self._request("deploy", body, _DEPLOY_S))
+        asking = asyncio.create_task(self._request("deploy", body, _DEPLOY_LIMIT_S))
+        try:
+            await self._follow(asking, progress or (lambda _: None))
+            return _without_ok(await asking)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _follow(self, asking: asyncio.Task[dict[str, Any]], progress: Progress) -> None:
+        """Return when the deployment is answered.
+
+        Raises:
+            UnreachableError: nothing happened for too long.
+        """
+        loop = asyncio.get_running_loop()
+        seen: tuple[Any, ...] = ()
+        moved = loop.time()
+        while not (await asyncio.wait([asking], timeout=_PROGRESS_S))[0]:
+            candidate: dict[str, Any] = {}
+            with contextlib.suppress(HoldfastError, KeyError, TypeError):
+                candidate = (await self.status())["control"]["lifecycle"]["candidate"] or {}
+            if candidate:
+                progress(candidate)
+            if (now := (candidate.get("stage"), candidate.get("ticks"))) != seen:
+                seen, moved = now, loop.time()
+            if loop.time() - moved > _DEPLOY_S:
+                raise UnreachableError(f"robot {self._robot} did not answer 'deploy' within {_DEPLOY_S:g} s")
 
     async def unload(self) -> None:
         """Have the worker unload."""
@@ -82,6 +128,18 @@ class FleetTarget:
     async def estop(self, reason: str) -> int:
         """Have the worker ask the safety daemon for a stop."""
         return int((await self._request("estop", {"reason": reason}, _REQUEST_S))["latch_sequence"])
+
+    async def pause(self) -> None:
+        """Have the worker pause: it takes motion away, so a network may."""
+        await self._request("pause", {}, _REQUEST_S)
+
+    async def resume(self) -> None:
+        """Refuse: resuming is a local act."""
+        raise _local_only("resume")
+
+    async def clear(self) -> None:
+        """Refuse: clearing a fault is a local act."""
+        raise _local_only("clear")
 
     async def arm(self) -> None:
         """Refuse: arming is a local act."""
@@ -138,9 +196,11 @@ class LocalTarget:
             status["worker"] = {"error": str(error)}
         return status
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
         """Send the source to the worker: it verifies, loads and remembers it."""
-        return await self._worker().deploy(name, version, source)
+        return await self._worker().deploy(name, version, source, progress)
 
     async def unload(self) -> None:
         """Have the worker unload; without one, tell the core."""
@@ -154,6 +214,21 @@ class LocalTarget:
         """Arm the core."""
         async with await CoreClient.connect(self._run_directory) as core:
             await core.arm()
+
+    async def pause(self) -> None:
+        """Pause the core itself."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.pause()
+
+    async def resume(self) -> None:
+        """Resume the core."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.resume()
+
+    async def clear(self) -> None:
+        """Clear a fault of the core."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.clear()
 
     async def disarm(self) -> None:
         """Disarm the core."""
@@ -187,6 +262,14 @@ class MachineTarget(FleetTarget):
     async def arm(self) -> None:
         """Run `holdfast robot arm` on the robot."""
         await self._local("arm")
+
+    async def resume(self) -> None:
+        """Run `holdfast robot resume` on the robot."""
+        await self._local("resume")
+
+    async def clear(self) -> None:
+        """Run `holdfast robot clear` on the robot."""
+        await self._local("clear")
 
     async def disarm(self) -> None:
         """Run `holdfast robot disarm` on the robot."""

@@ -67,6 +67,10 @@ def test_check_names_the_place() -> None:
     [
         (("arm", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
         (("reset", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("resume", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("clear", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("pause", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "no broker"),
+        (("pause", "--robot", "local"), 1, "is holdfast-control running"),
         (("estop", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "no broker"),
         (("status", "--robot", "nats://a:secret@127.0.0.1:1"), 2, "names no robot"),
         (("status", "--robot", "/nowhere"), 2, "neither"),

@@ -17,6 +17,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import UnreachableError
 from holdfast.host_session import HostSession
 from holdfast.layout import Layout, SegmentReader, load_layout, summarise
+from holdfast.modes import MOVING
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,9 @@ def test_the_layout_has_what_python_reads(layout: Layout) -> None:
     assert fields["data.state"][0].base == np.dtype("<f8")
     assert layout.state.dtype.itemsize == layout.state.size
     assert layout.enums["Mode"][0] == "disarmed"
+    assert set(layout.enums["Mode"].values()) >= MOVING
     assert layout.counter_names[0] == "overruns"
-    assert len(layout.counter_names) == 26
+    assert len(layout.counter_names) == 44
 
 
 def test_a_consistent_sample_is_read(layout: Layout, segment: tuple[int, "mmap.mmap"]) -> None:

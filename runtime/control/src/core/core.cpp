@@ -152,7 +152,7 @@ void stop_motion(Exchange& exchange, const Service& service) {
     const bool still = poll_until(
         [&] {
             const shm::StateData state = service.state();
-            return state.mode != shm::Mode::kArmed && state.mode != shm::Mode::kStopping && state.moving == 0;
+            return !shm::is_armed(state.mode) && state.mode != shm::Mode::kStopping && state.moving == 0;
         },
         kStandstillLimit);
     if (!still) log_warning("stop: the robot still moves; idling its drives anyway");
@@ -212,7 +212,7 @@ Expected<void> run(const RobotConfig& config) {
         (*server)->serve(kServiceWaitMs);
         safety.maintain();
         (*service)->keep_house();
-        notifier.update((*service)->state(), exchange->in_use.load() == exchange->controller.load());
+        notifier.update((*service)->state(), exchange->taken.load() == exchange->controller.load());
     }
 
     log_info("stop: standstill, then idle drives");

@@ -2,6 +2,7 @@
 
 #include "core/log.hpp"
 #include "drive/drive.hpp"
+#include "shm/names.hpp"
 
 namespace holdfast::core {
 
@@ -35,6 +36,13 @@ void EventLog::write(const Event& event) {
             faulted_generation_ = event.detail >> 8;
             fault_message_ = fault_text(event);
             return log_error("controller: " + fault_message_);
+        case EventKind::kStateChanged:
+            return log_info("motion: " + std::string(shm::name_of(static_cast<shm::Mode>(event.detail))) +
+                            ", asked for");
+        case EventKind::kFault:
+            return log_error(
+                "motion: fault: drive " + drive_name(event.index) +
+                " keeps its error although it was cleared; mend it, then `holdfast robot clear`");
         case EventKind::kDriveError:
             return log_error("drive " + drive_name(event.index) + ": reports " +
                              describe_axis_error(config_.drives.at(static_cast<std::size_t>(event.index)),

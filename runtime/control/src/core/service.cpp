@@ -36,8 +36,13 @@ const std::map<std::string, std::set<std::string>>& operations() {
         {"status", {}},
         {"load", {"cwasm", "name", "version", "sha256"}},
         {"unload", {}},
+        {"withdraw", {}},
+        {"last_known_good", {"cwasm", "name", "version", "sha256"}},
         {"arm", {}},
         {"disarm", {}},
+        {"pause", {}},
+        {"resume", {}},
+        {"clear", {}},
         {"segment", {}},
         {"sim", {"speed", "paused"}},
     };
@@ -92,8 +97,8 @@ Service::Service(const RobotConfig& config, Exchange& exchange, std::shared_ptr<
       shortfalls_(std::move(shortfalls)),
       resume_(std::move(resume)),
       state_(std::move(state)),
-      store_(config, std::move(engine), exchange),
-      events_(config, exchange, store_) {
+      deployment_(config, exchange, std::move(engine)),
+      events_(config, exchange, deployment_.store()) {
     may_resume_ = resume_.take() && config.control.resume == ResumeMode::kAuto;
 }
 
@@ -115,13 +120,18 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
     const auto op = request["op"].get<std::string>();
     if (op == "status") return status();
     if (op == "load") return load(request);
-    if (op == "unload") return unload();
+    if (op == "unload") return deployment_.unload();
+    if (op == "withdraw") return deployment_.withdraw();
+    if (op == "last_known_good") return deployment_.remember_good(request);
     if (op == "disarm") return disarm();
+    if (op == "pause") return change_state(Request::kPause, ExecutionEvent::kPause);
     if (op == "segment") return {{"ok", true}};
     if (!peer.privileged()) {
         log_warning("control.sock: " + op + " refused for uid " + std::to_string(peer.uid));
         return refuse(op + ": only root and the user of holdfast-control may do this; use sudo on the robot");
     }
+    if (op == "resume") return change_state(Request::kResume, ExecutionEvent::kResume);
+    if (op == "clear") return change_state(Request::kClearFault, ExecutionEvent::kFaultCleared);
     return op == "arm" ? arm() : simulate(request);
 }
 
@@ -138,6 +148,7 @@ Service::Json Service::status() {
             {"boot_id", now.boot_id},
             {"cycle", now.cycle},
             {"controller", controller_status(now)},
+            {"lifecycle", deployment_.describe()},
             {"realtime", {{"degraded", now.realtime_degraded != 0}, {"shortfalls", shortfalls_}}},
             {"arm_blockers", blocker_texts(exchange_.status.latest().blockers)},
             {"counters", std::move(counters)},
@@ -145,7 +156,7 @@ Service::Json Service::status() {
 }
 
 Service::Json Service::controller_status(const shm::StateData& now) const {
-    const auto& active = store_.active();
+    const auto active = deployment_.store().active();
     if (!active) return nullptr;
     return {{"state", shm::name_of(now.controller_state)},
             {"fault", shm::name_of(now.controller_fault)},
@@ -158,29 +169,14 @@ Service::Json Service::controller_status(const shm::StateData& now) const {
             {"metrics", metrics_}};
 }
 
+// What was noted of the last one is put into words before the next takes its place.
 Service::Json Service::load(const Json& request) {
-    for (const char* key : {"cwasm", "name", "version", "sha256"}) {
-        if (!request.contains(key) || !request[key].is_string()) {
-            return refuse(std::string("load: \"") + key + "\" must be a string");
-        }
-    }
-    const std::filesystem::path cwasm = request["cwasm"].get<std::string>();
-    if (!cwasm.is_absolute()) return refuse("load: " + cwasm.string() + " is not an absolute path");
-    const auto loaded = store_.load(cwasm, {request["name"], request["version"], request["sha256"]});
-    if (!loaded) return refuse(loaded.error().message);
-    log_info("controller: loaded " + request["name"].get<std::string>() + " " +
-             request["version"].get<std::string>());
-    return {{"ok", true}, {"generation", *loaded}};
-}
-
-Service::Json Service::unload() {
-    store_.unload();
-    log_info("controller: unloaded");
-    return {{"ok", true}};
+    keep_house();
+    return deployment_.load(request, state().mode);
 }
 
 Service::Json Service::arm() {
-    if (state().mode == Mode::kArmed) return {{"ok", true}};
+    if (const Mode mode = state().mode; shm::is_armed(mode) && mode != Mode::kPaused) return {{"ok", true}};
     const std::uint64_t before = exchange_.arm_answer.load(std::memory_order_acquire) >> 32;
     exchange_.request(Request::kArm);
     std::uint64_t answer = 0;
@@ -201,6 +197,19 @@ Service::Json Service::arm() {
 Service::Json Service::disarm() {
     exchange_.request(Request::kDisarm);
     return {{"ok", true}};
+}
+
+Service::Json Service::change_state(Request request, ExecutionEvent event) {
+    const std::uint64_t before = exchange_.answer.load(std::memory_order_acquire) >> 32;
+    exchange_.request(request);
+    std::uint64_t answer = 0;
+    const bool answered = poll_until([&] {
+        answer = exchange_.answer.load(std::memory_order_acquire);
+        return answer >> 32 != before;
+    });
+    if (!answered) return refuse(std::string(name_of(event)) + ": the loop does not answer; look at its log");
+    if ((answer & 1u) != 0) return {{"ok", true}};
+    return refuse(refusal(static_cast<Mode>(answer >> 8 & 0xFF), event));
 }
 
 Service::Json Service::simulate(const Json& request) {
@@ -238,6 +247,9 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
     if (has(blockers, Blocker::kStateStale)) add_state_texts(status, texts);
     if (has(blockers, Blocker::kEstimate)) add_estimate_texts(status, texts);
     add(Blocker::kBusy, "the robot is armed or stopping; wait for standstill");
+    add(Blocker::kPaused, "the robot is paused; resume it, or disarm it first");
+    add(Blocker::kFault,
+        "the core is in fault: a drive keeps its error although it was cleared; mend it, then `clear`");
     return texts;
 }
 
@@ -280,7 +292,7 @@ void Service::add_estimate_texts(const Status& status, std::vector<std::string>&
 
 void Service::keep_house() {
     events_.drain();
-    store_.collect();
+    deployment_.keep_house(state().mode, events_);
     keep_metrics();
     keep_resume_marker();
 }
@@ -293,14 +305,16 @@ void Service::keep_metrics() {
 void Service::keep_resume_marker() {
     if (config_.control.resume != ResumeMode::kAuto) return;
     const Mode mode = state().mode;
-    if (const auto kept = resume_.set(mode == Mode::kArmed); !kept && !marker_failed_) {
+    // A pause is a person's wish; a power cut does not end it.
+    const bool goes_on = shm::is_armed(mode) && mode != Mode::kPaused;
+    if (const auto kept = resume_.set(goes_on); !kept && !marker_failed_) {
         marker_failed_ = true;
         log_warning("resume: " + kept.error().message);
     }
     if (!may_resume_) return;
     const std::uint32_t blockers = exchange_.status.latest().blockers;
     // Rule 3: a latched stop ends the right to arm by itself, and so does the first arming.
-    if (mode == Mode::kArmed || has(blockers, Blocker::kLatched)) {
+    if (shm::is_armed(mode) || has(blockers, Blocker::kLatched)) {
         may_resume_ = false;
     } else if (blockers == 0) {
         log_info("resume: arming by itself after an interruption, as [control] resume says");

@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "core/controller_store.hpp"
+#include "core/deployment.hpp"
 #include "core/event_log.hpp"
 #include "core/exchange.hpp"
+#include "core/execution_state.hpp"
 #include "core/resume_marker.hpp"
 #include "ipc/seqpacket.hpp"
 
@@ -37,9 +38,10 @@ class Service {
     [[nodiscard]] Json status();
     [[nodiscard]] Json controller_status(const shm::StateData& state) const;
     [[nodiscard]] Json load(const Json& request);
-    [[nodiscard]] Json unload();
     [[nodiscard]] Json arm();
     [[nodiscard]] Json disarm();
+    // Of a pause, resume or clear.
+    [[nodiscard]] Json change_state(Request request, ExecutionEvent event);
     [[nodiscard]] Json simulate(const Json& request);
     [[nodiscard]] std::vector<std::string> blocker_texts(std::uint32_t blockers);
     void add_drive_texts(const Status& status, std::vector<std::string>& texts) const;
@@ -55,7 +57,7 @@ class Service {
     std::vector<std::string> shortfalls_;
     ResumeMarker resume_;
     shm::Reader<shm::StateSegment> state_;
-    ControllerStore store_;
+    Deployment deployment_;
     EventLog events_;
     std::deque<double> metrics_;
     bool may_resume_{false};

@@ -15,30 +15,12 @@ using shm::Mode;
 constexpr std::int64_t kEpochNs = 1'000'000;
 constexpr std::uint64_t kEnableRepeatCycles = 100;  // a lost enable frame is sent again
 static_assert(kEnableRepeatCycles >= kMaxDrives);
-constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a drive
-constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
 constexpr double kStandstill = 1e-6;          // of what is sent: below it, it is rounding
 constexpr double kMeasuredStandstill = 0.01;  // of the largest velocity of the channel
 
 template <typename Enum>
 constexpr std::uint32_t bit(Enum value) {
     return static_cast<std::uint32_t>(value);
-}
-
-std::optional<StopReason> reason_of(shm::ControllerFault fault) {
-    switch (fault) {
-        case shm::ControllerFault::kTrap:
-            return StopReason::kControllerTrap;
-        case shm::ControllerFault::kOverrun:
-            return StopReason::kControllerOverrun;
-        case shm::ControllerFault::kNotFinite:
-            return StopReason::kControllerNotFinite;
-        case shm::ControllerFault::kEstopRequest:
-            return StopReason::kControllerEstopRequest;
-        case shm::ControllerFault::kNone:
-            break;
-    }
-    return std::nullopt;
 }
 
 bool sends_motion(const CommandChannel& channel, const ChannelHistory& history) {
@@ -60,6 +42,7 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       clock_(clock),
       estimation_(config, imu_states(config)),
       phases_(clock),
+      execution_(config, exchange),
       ladder_(config.control.overrun_limit, config.control.overrun_window),
       shield_(config) {
     data_.boot_id = boot_id;
@@ -85,7 +68,6 @@ void Tier1::cycle(const Wake& wake) {
     send_drive_requests();
     phases_.end(times.write);
     update_motion();
-    if (data_.mode == Mode::kStopping) finish_stop();
     publish(setpoint);
     record(times.wake, wake.woke_ns - wake.scheduled_ns);
     data_.cycle_time_ns = clock_() - wake.woke_ns;
@@ -102,11 +84,12 @@ void Tier1::begin(const Wake& wake) {
     ++data_.cycle;
     period_ += 1 + wake.skipped;
     requests_ = exchange_.requests.exchange(0, std::memory_order_acquire);
-    overrun_ = wake.skipped > 0;
-    if (overrun_) {
+    seen_.overrun = wake.skipped > 0;
+    seen_.too_many_overruns = false;
+    if (seen_.overrun) {
         exchange_.counters.add(Counter::kOverruns);
         exchange_.counters.add(Counter::kSkippedCycles, wake.skipped);
-        too_many_overruns_ = ladder_.overrun(period_);
+        seen_.too_many_overruns = ladder_.overrun(period_);
     }
     advance_epoch();
 }
@@ -149,124 +132,44 @@ void Tier1::watch_drive_heartbeats() {
     silent_drives_ = silent;
 }
 
-void Tier1::decide(const Setpoint& setpoint) {
-    if (safety_.latch() != 0) {
-        enter_estop();
-    } else if (data_.mode == Mode::kEstop) {
-        leave_estop();
-    }
-    if (data_.mode == Mode::kArmed) {
-        if (const auto cause = stop_cause(setpoint)) begin_stop(*cause);
-    }
-    too_many_overruns_ = false;
-    if (asked(Request::kArm)) answer_arm(setpoint);
-    drives_ready_ = data_.mode == Mode::kArmed && all_drives_enabled();
-}
-
-void Tier1::enter_estop() {
-    data_.mode = Mode::kEstop;
-    if (flagged_latch_ == safety_.latch()) return;
-    flagged_latch_ = safety_.latch();
-    data_.estop_flag_seen_ns = now_ns_;
-    note(EventKind::kEstopSeen, flagged_latch_);
-}
-
-// Rule 3: nothing moves after the reset until `arm`.
-void Tier1::leave_estop() {
-    note(EventKind::kEstopCleared, 0);
-    data_.estop_latch_seen = 0;
-    flagged_latch_ = 0;
-    data_.mode = Mode::kStopping;
-    still_since_ns_ = now_ns_;
-}
-
-void Tier1::begin_stop(Cause cause) {
-    data_.mode = Mode::kStopping;
-    still_since_ns_ = now_ns_;
-    note(EventKind::kStopBegun, bit(cause.reason), cause.drive);
-}
-
-void Tier1::finish_stop() {
-    if (!still_) return;
-    if (data_.moving != 0 && now_ns_ - still_since_ns_ < kMeasuredStandstillNs) return;
-    data_.mode = Mode::kDisarmed;
-    note(EventKind::kStandstill, 0);
-}
-
-std::optional<Tier1::Cause> Tier1::stop_cause(const Setpoint& setpoint) {
-    if (asked(Request::kDisarm)) return Cause{StopReason::kOperator};
-    if (safety_.silent()) return Cause{StopReason::kSafetySilent};
-    if (const auto reason = reason_of(setpoint.fault)) return Cause{*reason};
-    if (setpoint.state == shm::ControllerState::kNone) return Cause{StopReason::kNoController};
-    if (too_many_overruns_) return Cause{StopReason::kOverruns};
-    return drive_cause();
-}
-
-std::optional<Tier1::Cause> Tier1::drive_cause() {
+void Tier1::observe() {
+    seen_.now_ns = now_ns_;
+    seen_.requests = requests_;
+    seen_.latch = safety_.latch();
+    seen_.safety_silent = safety_.silent();
+    seen_.arm_permitted = safety_.arm_permitted();
+    seen_.realtime_refused = grade_.refused;
+    seen_.drive_errors = seen_.drives_enabled = 0;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-        const auto drive = static_cast<std::int32_t>(d);
-        if (bus_.axis_error(d) != 0) return Cause{StopReason::kDriveError, drive};
-        if ((silent_drives_ >> d & 1u) != 0) return Cause{StopReason::kDriveSilent, drive};
-        const bool enabled = bus_.axis_state(d) == kDriveEnabled;
-        if (enabled) continue;
-        if (drives_ready_ || now_ns_ - armed_at_ns_ > kDriveReadyNs)
-            return Cause{StopReason::kDriveNotReady, drive};
+        seen_.drive_errors |= bus_.axis_error(d) != 0 ? 1u << d : 0;
+        seen_.drives_enabled |= bus_.axis_state(d) == kDriveEnabled ? 1u << d : 0;
     }
-    return std::nullopt;
+    seen_.drives_silent = silent_drives_;
+    seen_.stale_states = stale_states_;
+    seen_.untrusted_joints = estimation_.untrusted();
 }
 
-std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
-    std::uint32_t found = 0;
-    const auto add_if = [&found](bool blocked, Blocker blocker) { found |= blocked ? bit(blocker) : 0; };
-    bool drive_error = false;
-    for (std::size_t d = 0; d < config_.drives.size(); ++d)
-        drive_error = drive_error || bus_.axis_error(d) != 0;
-    const bool latched = safety_.latch() != 0;
-    add_if(latched, Blocker::kLatched);
-    add_if(safety_.silent(), Blocker::kSafetySilent);
-    add_if(!latched && !safety_.silent() && !safety_.arm_permitted(), Blocker::kNotPermitted);
-    add_if(setpoint.state == shm::ControllerState::kNone, Blocker::kNoController);
-    add_if(setpoint.fault != shm::ControllerFault::kNone, Blocker::kControllerFaulted);
-    add_if(grade_.refused, Blocker::kRealtime);
-    add_if(drive_error, Blocker::kDriveError);
-    add_if(silent_drives_ != 0, Blocker::kDriveSilent);
-    add_if(stale_states_ != 0, Blocker::kStateStale);
-    add_if(estimation_.untrusted() != 0, Blocker::kEstimate);
-    add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
-    return found;
+void Tier1::decide(const Setpoint& setpoint) {
+    observe();
+    execution_.decide(seen_, setpoint);
+    data_.mode = execution_.state();
+    if (execution_.stop_just_seen()) data_.estop_flag_seen_ns = now_ns_;
+    if (execution_.stop_just_cleared()) data_.estop_latch_seen = 0;
+    if (execution_.just_armed()) begin_armed();
 }
 
-void Tier1::answer_arm(const Setpoint& setpoint) {
-    // Asked to arm and to disarm in one cycle: the stop wins.
-    const std::uint32_t found = blockers(setpoint) | (asked(Request::kDisarm) ? bit(Blocker::kBusy) : 0);
-    if (found == 0) arm();
-    exchange_.arm_answer.store(++arm_answers_ << 32 | found, std::memory_order_release);
-}
-
-void Tier1::arm() {
-    data_.mode = Mode::kArmed;
-    armed_at_ns_ = now_ns_;
+void Tier1::begin_armed() {
     armed_cycles_ = 0;
-    drives_ready_ = false;
     // A drive that is enabled starts from where it is, not from where it was sent last.
     shield_.forget_all();
     bus_.forget_axis_states();
-    note(EventKind::kArmed, 0);
-}
-
-// The controller moves the robot only when every drive has said that it is in closed loop: one that joined
-// late would jump to a setpoint that had walked away.
-bool Tier1::all_drives_enabled() const {
-    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-        if (bus_.axis_state(d) != kDriveEnabled) return false;
-    }
-    return true;
 }
 
 void Tier1::publish_snapshot() {
     StateSnapshot& snapshot = exchange_.snapshot.writable();
     snapshot.mono_ns = now_ns_;
-    snapshot.run = drives_ready_;
+    snapshot.run = calls_controller(data_.mode);
+    snapshot.mode = data_.mode;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         snapshot.state[s] =
             bus_.fresh(s, now_ns_) ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN();
@@ -274,19 +177,8 @@ void Tier1::publish_snapshot() {
     exchange_.snapshot.publish();
 }
 
-// Whether the controller's wishes may move the robot in this cycle.
-bool Tier1::follows(const Setpoint& setpoint) {
-    if (!drives_ready_ || setpoint.mono_ns <= armed_at_ns_) return false;
-    if (now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
-        exchange_.counters.add(Counter::kSetpointStale);
-        return false;
-    }
-    // The wish was meant for a moment that the overrun has swallowed: hold for this cycle.
-    return !overrun_;
-}
-
 void Tier1::filter_commands(const Setpoint& setpoint) {
-    const bool follow = follows(setpoint);
+    const bool follow = execution_.follows(setpoint);
     show_samples();
     for (std::size_t d = 0; d < config_.drives.size(); ++d) forget_idle_channel(d);
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
@@ -338,7 +230,7 @@ void Tier1::forget_idle_channel(std::size_t drive) {
 // queue of a link may hold ten frames, and a burst for every drive would be lost in it.
 void Tier1::send_drive_requests() {
     if (asked(Request::kIdleDrives)) idling_ = true;
-    if (data_.mode == Mode::kArmed) {
+    if (shm::is_armed(data_.mode)) {
         enable_in_turn();
     } else if (idling_) {
         bus_.send_idle(data_.cycle % config_.drives.size(), exchange_.counters);
@@ -359,16 +251,16 @@ void Tier1::enable_in_turn() {
 
 // The daemon sends stop frames itself until it reads here that the core's have left.
 void Tier1::note_stop_frames(bool all_sent) {
-    if (all_sent && data_.estop_latch_seen != flagged_latch_) {
-        data_.estop_latch_seen = flagged_latch_;
+    if (all_sent && data_.estop_latch_seen != execution_.seen_latch()) {
+        data_.estop_latch_seen = execution_.seen_latch();
         data_.estop_frame_sent_ns = clock_();
         data_.estop_frame_cycle = 0;
         stop_cycle_ns_ = now_ns_;
     }
     // The daemon sets the flag first and its time after it: that may be read a cycle later.
-    const bool time_known = data_.estop_latch_seen == flagged_latch_ && safety_.latch_mono_ns() != 0;
-    if (!time_known || latch_counted_ == flagged_latch_) return;
-    latch_counted_ = flagged_latch_;
+    const bool time_known = data_.estop_latch_seen == execution_.seen_latch() && safety_.latch_mono_ns() != 0;
+    if (!time_known || latch_counted_ == execution_.seen_latch()) return;
+    latch_counted_ = execution_.seen_latch();
     const std::int64_t waited_ns = std::max<std::int64_t>(stop_cycle_ns_ - safety_.latch_mono_ns(), 0);
     data_.estop_frame_cycle = 1 + static_cast<std::uint64_t>(waited_ns / config_.tier1_period_ns());
 }
@@ -378,8 +270,6 @@ void Tier1::update_motion() {
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
         sending = sending || sends_motion(config_.commands[c], shield_.history(c));
     }
-    if (!sending && !still_) still_since_ns_ = now_ns_;
-    still_ = !sending;
     bool measured = false;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         const StateChannel& state = config_.states[s];
@@ -388,12 +278,14 @@ void Tier1::update_motion() {
         measured = measured || std::abs(bus_.sample(s).value) > kMeasuredStandstill * largest;
     }
     data_.moving = sending || measured ? 1 : 0;
+    execution_.settle(now_ns_, !sending, measured);
+    data_.mode = execution_.state();
 }
 
 void Tier1::publish(const Setpoint& setpoint) {
     data_.mono_ns = now_ns_;
     data_.sim_time_ns = setpoint.sim_time_ns;
-    const bool running = drives_ready_ && setpoint.state == shm::ControllerState::kLoaded;
+    const bool running = calls_controller(data_.mode) && setpoint.state == shm::ControllerState::kLoaded;
     data_.controller_state = running ? shm::ControllerState::kRunning : setpoint.state;
     data_.controller_fault = setpoint.fault;
     data_.controller_tick = setpoint.tick;
@@ -419,7 +311,7 @@ void Tier1::publish(const Setpoint& setpoint) {
     segment_.publish(data_);
 
     Status& status = exchange_.status.writable();
-    status.blockers = blockers(setpoint);
+    status.blockers = execution_.blockers(seen_, setpoint);
     status.stale_states = stale_states_;
     status.untrusted_joints = estimation_.untrusted();
     status.latch_cause = safety_.cause();

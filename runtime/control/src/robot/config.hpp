@@ -108,6 +108,13 @@ struct ControlConfig {
     std::uint32_t overrun_limit{5};      // this many overruns ...
     std::uint32_t overrun_window{1000};  // ... in this many cycles: controlled stop
     ResumeMode resume{ResumeMode::kManual};
+    // A controller that is deployed while the robot is armed: ticks beside the active one with nothing sent,
+    // ticks near the active one's output, how near (of the channel's range), and ticks that prove it. 0
+    // ticks: without that stage.
+    std::uint32_t shadow_ticks{100};
+    std::uint32_t canary_ticks{100};
+    double canary_deviation{0.1};
+    std::uint32_t watch_ticks{1000};
 };
 
 // What the safety daemon does about a finding.

@@ -17,6 +17,7 @@
 #include "robot/relation_sections.hpp"
 #include "robot/safety_section.hpp"
 #include "robot/section.hpp"
+#include "robot/staging.hpp"
 
 namespace holdfast {
 namespace {
@@ -169,6 +170,7 @@ class Loader {
         if (const auto mode = s.choice("resume", {"manual", "auto"})) {
             c.resume = *mode == 0 ? ResumeMode::kManual : ResumeMode::kAuto;
         }
+        robot::read_staging(s, c);
         s.refuse_unknown_keys();
     }
 
@@ -199,7 +201,8 @@ class Loader {
             {"robot", {"id", "model"}},
             {"control",
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
-              "overrun_limit", "overrun_window", "resume"}},
+              "overrun_limit", "overrun_window", "resume", "shadow_ticks", "canary_ticks", "canary_deviation",
+              "watch_ticks"}},
             {"safety", robot::safety_keys()},
             {"estimator", robot::estimator_keys()},
         };

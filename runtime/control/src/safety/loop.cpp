@@ -22,7 +22,7 @@ std::uint32_t rise(std::uint64_t before, std::uint64_t now) {
 
 Reading reading_of(std::int32_t value) { return {value != kNotKnown, value}; }
 
-bool moves(shm::Mode mode) { return mode == shm::Mode::kArmed || mode == shm::Mode::kStopping; }
+bool moves(shm::Mode mode) { return shm::is_armed(mode) || mode == shm::Mode::kStopping; }
 
 }  // namespace
 

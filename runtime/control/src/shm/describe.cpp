@@ -153,7 +153,7 @@ json describe_layout() {
               {"version", kLayoutVersion},
               {"fields", safety_fields()}}},
             {"enums",
-             {{"Mode", names_up_to(Mode::kFault)},
+             {{"Mode", names_up_to(Mode::kHolding)},
               {"ControllerState", names_up_to(ControllerState::kFaulted)},
               {"ControllerFault", names_up_to(ControllerFault::kEstopRequest)},
               {"StopCause", names_up_to(kLastStopCause)},

@@ -27,14 +27,22 @@ struct Header {
     std::uint32_t size;  // bytes of the whole segment
 };
 
-// What the core is doing. DESIGN rules 2, 3 and 8.
+// What the core is doing: the states of core/execution_state.hpp, which says what leads from one to the next.
 enum class Mode : std::uint32_t {
     kDisarmed = 0,  // safe frames; nothing moves
-    kArmed = 1,     // the active controller's setpoints, filtered
+    kArmed = 1,     // drives are being enabled; safe frames until each says that it is
     kStopping = 2,  // controlled stop under way, then kDisarmed
     kEstop = 3,     // the latch of the safety daemon stands; safe frames
-    kFault = 4,     // the core refuses to work (see refusal in the status reply)
+    kFault = 4,     // the core refuses to work until somebody clears that or restarts it; safe frames
+    kRunning = 5,   // the active controller's setpoints, filtered
+    kPaused = 6,    // safe frames; the controller is not called and simulation time stands
+    kHolding = 7,   // safe frames while the setpoint is too old or the cycle before took too long
 };
+
+// Somebody armed the robot and nothing has disarmed it since.
+[[nodiscard]] constexpr bool is_armed(Mode mode) {
+    return mode == Mode::kArmed || mode == Mode::kRunning || mode == Mode::kPaused || mode == Mode::kHolding;
+}
 
 enum class ControllerState : std::uint32_t { kNone = 0, kLoaded = 1, kRunning = 2, kFaulted = 3 };
 
@@ -107,7 +115,13 @@ enum class Counter : std::uint32_t {
     kEstimateUnhealthy =
         36,               // per cycle and joint: its estimate has failed and is not yet proved right again
     kAttitudeGated = 37,  // accelerometer samples that measured motion
-    kCount = 38,
+    kTransitionsRefused = 38,     // requests that the execution state or a guard did not allow
+    kCandidateTicks = 39,         // process(tick) of a controller that is staged
+    kCandidateTicksSkipped = 40,  // the active controller left it no time
+    kCandidatesRejected = 41,
+    kCanaryLimited = 42,  // values of a canary held near the active controller's, per tick and channel
+    kRollbacks = 43,      // the last known good controller was loaded again
+    kCount = 44,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

@@ -5,7 +5,8 @@
 namespace holdfast::shm {
 namespace {
 
-constexpr std::array<std::string_view, 5> kModes{"disarmed", "armed", "stopping", "estop", "fault"};
+constexpr std::array<std::string_view, 8> kModes{"disarmed", "armed",   "stopping", "estop",
+                                                 "fault",    "running", "paused",   "holding"};
 constexpr std::array<std::string_view, 4> kControllerStates{"none", "loaded", "running", "faulted"};
 constexpr std::array<std::string_view, 5> kControllerFaults{"none", "trap", "overrun", "not_finite",
                                                             "estop_request"};
@@ -64,7 +65,13 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)
     "estimate_not_finite",
     "estimate_restarts",
     "estimate_unhealthy",
-    "attitude_gated"};
+    "attitude_gated",
+    "transitions_refused",
+    "candidate_ticks",
+    "candidate_ticks_skipped",
+    "candidates_rejected",
+    "canary_limited",
+    "rollbacks"};
 constexpr std::array<std::string_view, 4> kEstimateHealths{"none", "waiting", "healthy", "unhealthy"};
 
 template <typename Enum>

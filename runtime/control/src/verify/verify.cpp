@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "rt/clock.hpp"
+#include "wasm/output_problem.hpp"
 
 namespace holdfast::verify {
 namespace {
 
 constexpr int kAttempts = 3;
-
-std::string number(double value) {
-    std::array<char, 32> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    return {digits.data(), end};
-}
 
 // One state set's run: the controller, the filter behind it, and where it stands.
 class Run {
@@ -57,26 +51,12 @@ class Run {
     }
 
     Verified<void> check_output() {
-        if (output_.not_finite_count > 0) {
-            return refuse_command(
-                output_.not_finite_channel, output_.not_finite_value,
-                "is not finite, which is an e-stop on the robot; check divisions, square roots and "
-                "every state.get (NaN where a sample is stale) before setting it");
-        }
-        if (output_.no_channel_count > 0) return refuse_channel();
-        if (output_.clamped_count > 0) {
-            const Range& limits = config_.commands[static_cast<std::size_t>(output_.clamped_channel)].limits;
-            return refuse_command(
-                output_.clamped_channel, output_.clamped_value,
-                "is outside [" + number(limits.min) + ", " + number(limits.max) +
-                    "]; clamp the value with command.limit_min/limit_max before setting it");
-        }
-        if (output_.estop_requested) {
-            return tl::unexpected(rejection(
-                "process called safety.request_estop, which latches; request it for a real danger only, "
-                "not in a state like this one"));
-        }
-        return {};
+        auto problem = wasm::output_problem(output_, config_);
+        if (!problem) return {};
+        Rejection refused = rejection(problem->text);
+        refused.channel = std::move(problem->channel);
+        refused.value = problem->value;
+        return tl::unexpected(std::move(refused));
     }
 
     // The wishes go through the filter that stands before the drives.
@@ -95,22 +75,6 @@ class Run {
             .channel = {},
             .value = {},
             .state = set_.name};
-    }
-
-    Verified<void> refuse_command(std::int32_t channel, double value, const std::string& why) const {
-        const std::string& name = config_.commands[static_cast<std::size_t>(channel)].name;
-        Rejection refused = rejection("command.set(" + std::to_string(channel) + " \"" + name + "\", " +
-                                      number(value) + ") " + why);
-        refused.channel = name;
-        refused.value = value;
-        return tl::unexpected(std::move(refused));
-    }
-
-    Verified<void> refuse_channel() const {
-        return tl::unexpected(rejection("command.set(" + std::to_string(output_.no_channel) +
-                                        ", ...) names a channel that does not exist; the robot has " +
-                                        std::to_string(config_.commands.size()) +
-                                        " command channels, counted from 0: use command.count"));
     }
 
     wasm::Controller& controller_;

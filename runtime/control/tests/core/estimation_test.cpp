@@ -90,7 +90,7 @@ TEST(Estimation, ThatFailedHoldsItsPositionChannel) {
     shake_encoder(rig, 100);
     EXPECT_EQ(rig.sent(kJoint), stopped_at);
     EXPECT_NEAR(rig.sent(kSpindle), 5.0, 1e-5) << "a channel that needs no position stopped too";
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
     EXPECT_GT(rig.counter(Counter::kEstimateUnhealthy), 700u);
 }
 

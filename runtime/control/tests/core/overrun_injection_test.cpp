@@ -62,7 +62,7 @@ TEST(OverrunHold, TheCycleAfterAnOverrunHoldsEachKindSafely) {
     rig.wish(kSpindle, 20.0);
     rig.publish_setpoint();
     rig.cycle(1);
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kHolding);
     EXPECT_NEAR(rig.sent(kSpindle), 10.0 - 2 * 0.04, 1e-4) << "a stale wish was followed";
     EXPECT_EQ(rig.sent(kGripper), 0.0) << "a stale wish was followed";
     rig.cycle();

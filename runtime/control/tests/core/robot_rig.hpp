@@ -141,7 +141,7 @@ class RobotRig {
         cycles(3);
         ASSERT_EQ(arm(), 0u);
         cycles(4);
-        ASSERT_EQ(mode(), shm::Mode::kArmed);
+        ASSERT_EQ(mode(), shm::Mode::kRunning);
         ASSERT_TRUE(exchange.snapshot.latest().run);
     }
     // Armed and turning the spindle at 10 rad/s.

@@ -20,7 +20,7 @@ TEST(Zone, SlowsAndStopsWhatTheDrivesGetAndIsCounted) {
     rig.cycles(400);
     EXPECT_EQ(rig.sent(kSpindle), 0.0);
     EXPECT_EQ(rig.counter(Counter::kShieldZoneStop), 400u);
-    EXPECT_EQ(rig.mode(), shm::Mode::kArmed) << "a zone is no e-stop";
+    EXPECT_EQ(rig.mode(), shm::Mode::kRunning) << "a zone is no e-stop";
     rig.drives[kJoint].position = 0.3;
     rig.cycles(400);
     EXPECT_NEAR(rig.sent(kSpindle), 10.0, 1e-5);

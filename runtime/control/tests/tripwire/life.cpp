@@ -160,7 +160,7 @@ void Life::look_back() {
     }
     while (rig_.exchange.metrics.pop()) {
     }
-    if (rig_.mode() == shm::Mode::kArmed) ++lived_.armed_cycles;
+    if (shm::is_armed(rig_.mode())) ++lived_.armed_cycles;
     plant_->receive_until(monotonic_ns() + kDrainNs);
 }
 

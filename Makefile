@@ -37,7 +37,7 @@ format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
 image: $(STAMPS)/venv ## build the appliance image
 	@.venv/bin/holdfast image build $(ARGS)
 
-bench: $(STAMPS)/venv ## measure a controller tick in C++ and in Python: build/bench.json
+bench: $(STAMPS)/venv ## measure a controller tick (C++, Python, native) and the loop's cycle: build/bench.json, plots
 	@.venv/bin/holdfast bench run tick $(ARGS)
 
 clean: ## remove build/ and .venv; caches below ~/.cache/holdfast stay

@@ -39,6 +39,7 @@ MAX_DRIVES = 32
 MAX_SENSORS = 16
 MAX_LINKS = 16
 MIN_BITRATE = 10_000
+MAX_INPUT_CHANNELS = 16
 
 
 def _ordered(limits: list[float]) -> list[float]:
@@ -273,6 +274,15 @@ class StateChannel(_Table):
     """Standard deviation of a sample, in its unit; derived by `[estimator]` where it is not given."""
 
 
+class InputChannel(_Table):
+    """A set-point from outside the robot; controllers read it like a state, after the states."""
+
+    name: Name
+    unit: Text
+    limits: Limits
+    max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+
+
 class Drive(_Table):
     """A motor controller on a link."""
 
@@ -337,6 +347,7 @@ class RobotConfig:
         return bus_loads(
             Devices(self.control.tier1_hz, self.command, self.state, self.drive, self.sensor, self.link)
         )
+    input: tuple[InputChannel, ...] = ()
 
     @property
     def command_names(self) -> list[str]:
@@ -368,6 +379,7 @@ _ENTRIES: dict[str, tuple[type[BaseModel], int, int]] = {
     "link": (LinkSettings, 0, MAX_LINKS),
     "coupling": (Coupling, 0, MAX_COUPLINGS),
     "zone": (Zone, 0, MAX_ZONES),
+    "input": (InputChannel, 0, MAX_INPUT_CHANNELS),
 }
 
 
@@ -467,6 +479,7 @@ class _Loader:
         self._check_drives()
         self._check_addresses()
         self._check_links()
+        self._check_inputs()
         if self._resolved:
             self._check_drive_kinds()
         self._check_quantities()
@@ -498,6 +511,7 @@ class _Loader:
             tuple(self._sound["coupling"].values()),
             tuple(self._sound["zone"].values()),
             workspace,
+            tuple(self._sound["input"].values()),
         )
 
     # --- places and problems -------------------------------------------------------------------------------------
@@ -793,6 +807,14 @@ class _Loader:
                 key,
                 f"{load}: it cannot carry the frames; lower tier1_hz, feedback_hz or rate_hz, or use more links",
             )
+
+    def _check_inputs(self) -> None:
+        """A name must mean one value: inputs and states are read alike."""
+        for index, name in enumerate(self._names["input"]):
+            if name and name in self._names["state"]:
+                self._entry_problem(
+                    "input", index, "name", "is the name of a [[state]]; give the input its own"
+                )
 
     def _check_position_states(self) -> None:
         """A stop holds the measured position: measured by another drive or in another unit it would be a move."""

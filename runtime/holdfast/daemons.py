@@ -124,6 +124,13 @@ class CoreClient(_Daemon):
             RefusedError: there is no fault.
         """
         await self._connection.request({"op": "clear"})
+    async def set_inputs(self, values: dict[str, float], mono_ns: int) -> None:
+        """Hand on what an operator asked for at `mono_ns` (CLOCK_MONOTONIC of this machine).
+
+        Raises:
+            RefusedError: a value is unknown, outside its limits or too old; none of them was taken.
+        """
+        await self._connection.request({"op": "input", "values": values, "mono_ns": mono_ns})
 
     async def segment(self, layout: Layout) -> SegmentReader:
         """Map the state segment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evidence_cli import evidence
 from holdfast.robot_view import render
 from holdfast.target import Progress, resolve_target
+
+_INPUT_PERIOD_S = 0.05
 
 
 @click.group(epilog=EXIT_CODES)
@@ -200,6 +203,50 @@ def unload(robot_name: str | None, as_json: bool) -> None:
     Example: holdfast robot unload
     """
     _act(robot_name, as_json, "unload", "no controller is loaded")
+
+
+@robot.command(name="input", epilog=EXIT_CODES)
+@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option(
+    "--seconds", default=1.0, show_default=True, help="How long to ask for it; Ctrl-C ends it earlier."
+)
+@_robot_option
+def input_(values: tuple[str, ...], seconds: float, robot_name: str | None, as_json: bool) -> None:
+    """Ask for set-points of [[input]] channels, as a joystick does: again and again, 20 times a second.
+
+    When it ends, the values grow too old (max_age_ms) and the controller reads NaN: a teleoperated robot stops.
+
+    Example: holdfast robot input forward=0.3 turn=0.5 --seconds 3
+    """
+    wanted = _parsed(values)
+
+    async def work() -> int:
+        sent = 0
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        async with resolve_target(robot_name).inputs() as send:
+            while sent == 0 or loop.time() < end:
+                await send(wanted)
+                sent += 1
+                await asyncio.sleep(_INPUT_PERIOD_S)
+        return sent
+
+    count = run(work(), as_json=as_json)
+    if as_json:
+        print_json({"sent": count})
+    else:
+        console.print(f"asked {count} times; the values now grow old")
+
+
+def _parsed(values: tuple[str, ...]) -> dict[str, float]:
+    wanted = {}
+    for text in values:
+        name, _, number = text.partition("=")
+        try:
+            wanted[name] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{text!r}: write NAME=VALUE with a number") from None
+    return wanted
 
 
 @robot.command(epilog=EXIT_CODES)

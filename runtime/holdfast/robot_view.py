@@ -30,6 +30,8 @@ def render(status: dict[str, Any]) -> RenderableType:
     estimate = status.get("estimate") or {}
     if estimate.get("joints") or estimate.get("attitude"):
         parts.append(_estimates(estimate))
+    if inputs := (status.get("control") or {}).get("inputs"):
+        parts.append(_inputs(inputs))
     if "loop" in status:
         parts.append(_loop(status["loop"]))
     counters = _counters(status)
@@ -148,6 +150,19 @@ def _channels(status: dict[str, Any]) -> Table:
         table.add_row(name, _number(sent), *measured)
     for name, value in states.items():
         table.add_row(name, "", _number(value), "")
+    return table
+
+
+def _inputs(inputs: dict[str, dict[str, Any]]) -> Table:
+    """What an operator asks for; what is too old is NaN to the controller."""
+    table = Table(title="Inputs", title_justify="left")
+    table.add_column("input")
+    table.add_column("value", justify="right")
+    table.add_column("age, ms", justify="right")
+    for name, value in inputs.items():
+        style = "" if value["fresh"] else "dim"
+        age = "-" if value["age_ms"] is None else f"{value['age_ms']:.0f}"
+        table.add_row(name, _number(value["value"]), age, style=style)
     return table
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shlex
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +40,15 @@ _MAX_MESSAGE_SHARE = 0.95
 
 Progress = Callable[[dict[str, Any]], None]
 """Hears what the core says of a controller that it tries: stage, ticks, and of how many."""
+class InputSender(Protocol):
+    """Sends what an operator asks for; each value counts for its max_age_ms only, so this is called again and again."""
+
+    async def __call__(self, values: dict[str, float]) -> None:
+        """Send values by the name of their [[input]].
+
+        Raises:
+            RefusedError: one is unknown, outside its limits or came too late; none was taken.
+        """
 
 
 class Target(Protocol):
@@ -75,6 +85,9 @@ class Target(Protocol):
 
     async def reset(self) -> None:
         """Clear the latch; nothing moves until the robot is armed."""
+
+    def inputs(self) -> contextlib.AbstractAsyncContextManager[InputSender]:
+        """Return a way in for an operator's values, open as long as the context."""
 
 
 class FleetTarget:
@@ -153,25 +166,48 @@ class FleetTarget:
         """Refuse: resetting is a local act."""
         raise _local_only("reset")
 
-    async def _request(self, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        data = json.dumps(body).encode()
+    @contextlib.asynccontextmanager
+    async def inputs(self) -> AsyncIterator[InputSender]:
+        """Send through the worker; each answer brings the token of the next request."""
         async with _connected(self._url) as client:
-            if len(data) > client.max_payload * _MAX_MESSAGE_SHARE:
-                raise RefusedError(
-                    f"the message has {len(data)} bytes and the broker takes {client.max_payload}; send a smaller "
-                    "source, or WASM in place of WAT"
-                )
-            try:
-                answer = await client.request(f"holdfast.{self._robot}.{verb}", data, timeout=timeout_s)
-            except nats.errors.NoRespondersError as error:
-                raise UnreachableError(
-                    f"no worker of robot {self._robot} answers at {_shown(self._url)}; is holdfast-worker running, "
-                    "and is the robot connected to this broker?"
-                ) from error
-            except (nats.errors.Error, TimeoutError) as error:
-                raise UnreachableError(
-                    f"robot {self._robot} did not answer '{verb}' within {timeout_s:g} s"
-                ) from error
+
+            async def ask(**body: Any) -> int:
+                return int((await self._ask(client, "input", body, _REQUEST_S))["token"])
+
+            token = await ask()
+
+            async def send(values: dict[str, float]) -> None:
+                nonlocal token
+                try:
+                    token = await ask(values=values, token=token)
+                except RefusedError:
+                    token = await ask()  # the one that was too old is of no use any more
+                    raise
+
+            yield send
+
+    async def _request(self, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        async with _connected(self._url) as client:
+            return await self._ask(client, verb, body, timeout_s)
+
+    async def _ask(self, client: Client, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        data = json.dumps(body).encode()
+        if len(data) > client.max_payload * _MAX_MESSAGE_SHARE:
+            raise RefusedError(
+                f"the message has {len(data)} bytes and the broker takes {client.max_payload}; send a smaller "
+                "source, or WASM in place of WAT"
+            )
+        try:
+            answer = await client.request(f"holdfast.{self._robot}.{verb}", data, timeout=timeout_s)
+        except nats.errors.NoRespondersError as error:
+            raise UnreachableError(
+                f"no worker of robot {self._robot} answers at {_shown(self._url)}; is holdfast-worker running, "
+                "and is the robot connected to this broker?"
+            ) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise UnreachableError(
+                f"robot {self._robot} did not answer '{verb}' within {timeout_s:g} s"
+            ) from error
         reply = json.loads(answer.data)
         if reply.get("ok"):
             return dict(reply)
@@ -244,6 +280,16 @@ class LocalTarget:
         """Ask the safety daemon to clear the latch."""
         async with await SafetyClient.connect(self._run_directory) as safety:
             await safety.reset()
+
+    @contextlib.asynccontextmanager
+    async def inputs(self) -> AsyncIterator[InputSender]:
+        """Send to the core itself."""
+        async with await CoreClient.connect(self._run_directory) as core:
+
+            async def send(values: dict[str, float]) -> None:
+                await core.set_inputs(values, time.monotonic_ns())
+
+            yield send
 
     def _worker(self) -> FleetTarget:
         if self._fleet is not None:

@@ -34,6 +34,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[zone]]": relations.Zone,
     "[workspace]": relations.Workspace,
     "[[workspace.box]]": relations.Box,
+    "[[input]]": config.InputChannel,
 }
 
 

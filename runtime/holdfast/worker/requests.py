@@ -1,4 +1,4 @@
-"""Requests over NATS: deploy, status, estop, unload, pause. There is no arm, resume or reset over a network."""
+"""Requests over NATS: deploy, status, estop, unload, pause, input. There is no arm, resume or reset over a network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import HoldfastError, RejectedError
 from holdfast.worker.bus import Bus
 from holdfast.worker.deploy import Deployer
+from holdfast.worker.inputs import Inputs
 from holdfast.worker.messages import DeployRequest, EmptyRequest, EstopRequest, MessageError, parse
 
 _log = logging.getLogger("requests")
@@ -47,6 +48,7 @@ class Requests:
             ("estop", self._estop),
             ("unload", self._unload),
             ("pause", self._pause),
+            ("input", Inputs(run_directory).answer),
         ):
             bus.handle(f"holdfast.{robot}.{verb}", self._handler(answer))
 

@@ -18,6 +18,7 @@ ControllerRunner::ControllerRunner(const RobotConfig& config, Exchange& exchange
       durations_(durations),
       clock_(clock),
       staging_(config, exchange),
+      readable_(config),
       ladder_(config.control.overrun_limit, config.control.overrun_window) {}
 
 void ControllerRunner::tick(std::int64_t now_ns) {
@@ -86,7 +87,7 @@ void ControllerRunner::advance_sim_time(shm::Mode mode) {
 }
 
 void ControllerRunner::run(const StateSnapshot& snapshot, std::int64_t now_ns) {
-    const wasm::TickInput input{std::span(snapshot.state).first(config_.states.size()),
+    const wasm::TickInput input{readable_.of(snapshot, exchange_.inputs.latest(), now_ns, exchange_.counters),
                                 setpoint_.sim_time_ns};
     const std::int64_t started_ns = clock_();
     if (run_active(input, now_ns) && staging_.under_way()) run_candidate(input, started_ns);

@@ -7,6 +7,7 @@
 
 #include "core/exchange.hpp"
 #include "core/overrun_ladder.hpp"
+#include "core/readable_state.hpp"
 #include "core/staging.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
@@ -48,6 +49,7 @@ class ControllerRunner {
     LoadedController* taken_{nullptr};
     LoadedController* active_{nullptr};
     Staging staging_;
+    ReadableState readable_;
     OverrunLadder ladder_;
     Setpoint setpoint_{};
     std::uint64_t activation_tick_{0};  // the active one's tick when it became active

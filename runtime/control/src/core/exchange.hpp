@@ -41,6 +41,12 @@ struct Setpoint {
     std::array<double, kMaxCommandChannels> value{};
 };
 
+// What operators asked for last, and when (CLOCK_MONOTONIC). 0: never.
+struct InputSamples {
+    std::array<double, kMaxInputChannels> value{};
+    std::array<std::int64_t, kMaxInputChannels> mono_ns{};
+};
+
 // Why the robot is not armed. One bit each.
 enum class Blocker : std::uint32_t {
     kLatched = 1u << 0,
@@ -142,6 +148,7 @@ struct Exchange {
     TripleBuffer<Setpoint> setpoint;
     TripleBuffer<Status> status;
     TripleBuffer<Lifecycle> lifecycle;
+    TripleBuffer<InputSamples> inputs;  // service -> controller thread
     Counters counters;
     EventRing tier1_events;
     EventRing controller_events;

@@ -10,6 +10,7 @@
 #include "core/log.hpp"
 #include "core/poll.hpp"
 #include "drive/drive.hpp"
+#include "rt/clock.hpp"
 #include "shm/names.hpp"
 
 namespace holdfast::core {
@@ -45,6 +46,7 @@ const std::map<std::string, std::set<std::string>>& operations() {
         {"clear", {}},
         {"segment", {}},
         {"sim", {"speed", "paused"}},
+        {"input", {"values", "mono_ns"}},
     };
     return known;
 }
@@ -98,7 +100,8 @@ Service::Service(const RobotConfig& config, Exchange& exchange, std::shared_ptr<
       resume_(std::move(resume)),
       state_(std::move(state)),
       deployment_(config, exchange, std::move(engine)),
-      events_(config, exchange, deployment_.store()) {
+      events_(config, exchange, deployment_.store()),
+      inputs_(config, exchange) {
     may_resume_ = resume_.take() && config.control.resume == ResumeMode::kAuto;
 }
 
@@ -126,6 +129,7 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
     if (op == "disarm") return disarm();
     if (op == "pause") return change_state(Request::kPause, ExecutionEvent::kPause);
     if (op == "segment") return {{"ok", true}};
+    if (op == "input") return inputs_.take(request, monotonic_ns());
     if (!peer.privileged()) {
         log_warning("control.sock: " + op + " refused for uid " + std::to_string(peer.uid));
         return refuse(op + ": only root and the user of holdfast-control may do this; use sudo on the robot");
@@ -152,6 +156,7 @@ Service::Json Service::status() {
             {"realtime", {{"degraded", now.realtime_degraded != 0}, {"shortfalls", shortfalls_}}},
             {"arm_blockers", blocker_texts(exchange_.status.latest().blockers)},
             {"counters", std::move(counters)},
+            {"inputs", inputs_.status(monotonic_ns())},
             {"channels", {{"commands", names_of(config_.commands)}, {"states", names_of(config_.states)}}}};
 }
 

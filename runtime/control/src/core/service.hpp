@@ -10,6 +10,7 @@
 #include "core/event_log.hpp"
 #include "core/exchange.hpp"
 #include "core/execution_state.hpp"
+#include "core/operator_inputs.hpp"
 #include "core/resume_marker.hpp"
 #include "ipc/seqpacket.hpp"
 
@@ -59,6 +60,7 @@ class Service {
     shm::Reader<shm::StateSegment> state_;
     Deployment deployment_;
     EventLog events_;
+    OperatorInputs inputs_;
     std::deque<double> metrics_;
     bool may_resume_{false};
     bool marker_failed_{false};

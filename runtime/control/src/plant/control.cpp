@@ -13,7 +13,8 @@ json outcome(const Expected<void>& done) {
 json refuse_unknown() {
     return {{"ok", false},
             {"error",
-             "unknown request; known are {\"op\": \"status\"}, {\"op\": \"fault\", \"kind\": ...}, "
+             "unknown request; known are {\"op\": \"status\"}, {\"op\": \"frames\", \"since_ns\": ..., "
+             "\"until_ns\": ...}, {\"op\": \"fault\", \"kind\": ...}, "
              "{\"op\": \"clear_faults\"} and {\"op\": \"measure\", \"sensor\": ..., \"quantity\": ..., "
              "\"value\": ...}"}};
 }
@@ -38,15 +39,26 @@ json set_measured(Plant& plant, const json& request) {
     return outcome(plant.set_measured(request["sensor"], request["quantity"], request["value"]));
 }
 
+json frames(const Plant& plant, const json& request) {
+    const bool sound = request.size() == 3 && request.value("since_ns", json()).is_number_integer() &&
+                       request.value("until_ns", json()).is_number_integer();
+    if (!sound) return refuse_unknown();
+    json reply = plant.frames(request["since_ns"], request["until_ns"]);
+    reply["ok"] = true;
+    return reply;
+}
+
 }  // namespace
 
-json answer(Plant& plant, const json& request) {
+json answer(Plant& plant, const EnableWatch* enable, const json& request) {
     const json op = request.is_object() ? request.value("op", json()) : json();
     if (op == "status" && request.size() == 1) {
         json reply = plant.status();
+        reply["enable"] = enable == nullptr ? json() : enable->status();
         reply["ok"] = true;
         return reply;
     }
+    if (op == "frames") return frames(plant, request);
     if (op == "fault") return add_fault(plant, request);
     if (op == "clear_faults") return clear_faults(plant, request);
     if (op == "measure") return set_measured(plant, request);

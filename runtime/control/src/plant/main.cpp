@@ -12,6 +12,7 @@
 
 #include "ipc/seqpacket.hpp"
 #include "plant/control.hpp"
+#include "plant/enable_watch.hpp"
 #include "plant/plant.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
@@ -19,6 +20,7 @@
 
 namespace {
 
+using holdfast::plant::EnableWatch;
 using holdfast::plant::kPeriodNs;
 using holdfast::plant::Plant;
 
@@ -75,10 +77,13 @@ int main(int argc, char** argv) {
     CLI::App app("Simulated drives and joints on the links of robot.toml.", "holdfast-plant");
     std::filesystem::path config_file = "/etc/holdfast/robot.toml";
     std::optional<std::filesystem::path> record_file;
+    std::optional<std::filesystem::path> enable_line;
     std::optional<std::uint64_t> seed;
     std::vector<std::string> faults;
     app.add_option("--config", config_file, "robot.toml")->envname("HOLDFAST_CONFIG")->capture_default_str();
     app.add_option("--record", record_file, "write each received frame to this file, one JSON line each");
+    app.add_option("--enable-line", enable_line, "watch the enable line by this file, which holds 0 or 1")
+        ->envname("HOLDFAST_PLANT_ENABLE_LINE");
     app.add_option("--seed", seed,
                    "noisy encoders and sensors, the same noise and the same chance in faults for the same "
                    "seed (default: no noise)");
@@ -97,6 +102,12 @@ int main(int argc, char** argv) {
         if (!created) return refuse(1, created.error().message);
         recording = std::move(*created);
     }
+    std::unique_ptr<EnableWatch> enable;
+    if (enable_line) {
+        auto opened = EnableWatch::open(*enable_line);
+        if (!opened) return refuse(1, opened.error().message);
+        enable = std::move(*opened);
+    }
     auto plant = Plant::open(*config, holdfast::run_directory(), seed, std::move(recording));
     if (!plant) return refuse(1, plant.error().message);
     if (const auto added = add_faults(**plant, faults); !added)
@@ -104,7 +115,7 @@ int main(int argc, char** argv) {
     auto server = holdfast::ipc::Server::listen(
         holdfast::run_directory() / "plant-control.sock",
         [&](const holdfast::ipc::Peer&, const holdfast::ipc::Message& request) {
-            return holdfast::ipc::Message{holdfast::plant::answer(**plant, request.body), {}};
+            return holdfast::ipc::Message{holdfast::plant::answer(**plant, enable.get(), request.body), {}};
         },
         [](const holdfast::ipc::Peer&) {});
     if (!server) return refuse(1, server.error().message);

@@ -22,6 +22,8 @@ constexpr std::uint64_t kMaxPeriodsAtOnce = 100;
 // Frames taken from one link before the clock is looked at again.
 constexpr int kMaxFramesAtOnce = 256;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+// A reply has 64 KiB, and a name up to 64 letters.
+constexpr std::size_t kMaxFramesTold = 500;
 
 std::uint64_t periods_of(std::uint32_t rate_hz) {
     return rate_hz == 0 ? 1 : std::max<std::uint64_t>(1, static_cast<std::uint64_t>(kPeriodHz / rate_hz));
@@ -141,6 +143,8 @@ void Plant::take_for(std::size_t drive, const CanFrame& frame) {
     ++records_[drive].frames;
     records_[drive].last_frame_mono_ns = monotonic_ns();
     if (!received) ++records_[drive].refused;
+    arrived_.add({records_[drive].last_frame_mono_ns, static_cast<std::uint32_t>(drive),
+                  drives_[drive]->command_number(frame), received ? received->value : std::nullopt});
     record(drive, frame, received);
     if (received && received->reply) {
         put(drive_devices_[drive], DriveFrames(*received->reply));
@@ -210,6 +214,22 @@ void Plant::put(Device& device, const DriveFrames& frames) {
 
 void Plant::deliver(Device& device) {
     link_send_errors_ += device.outbox.deliver(*links_[device.link], periods_);
+}
+
+nlohmann::json Plant::frames(std::int64_t since_ns, std::int64_t until_ns) const {
+    std::vector<ArrivedFrame> found;
+    {
+        const std::lock_guard lock(mutex_);
+        found = arrived_.between(since_ns, until_ns, kMaxFramesTold + 1);
+    }
+    const bool complete = found.size() <= kMaxFramesTold;
+    if (!complete) found.pop_back();
+    nlohmann::json frames = nlohmann::json::array();
+    for (const ArrivedFrame& frame : found) {
+        frames.push_back({frame.mono_ns, config_->drives[frame.drive].name, frame.command,
+                          frame.value ? nlohmann::json(*frame.value) : nlohmann::json(nullptr)});
+    }
+    return {{"frames", std::move(frames)}, {"complete", complete}};
 }
 
 nlohmann::json Plant::status() const {

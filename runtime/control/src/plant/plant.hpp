@@ -13,6 +13,7 @@
 #include "error.hpp"
 #include "link/link.hpp"
 #include "plant/fault.hpp"
+#include "plant/frame_ring.hpp"
 #include "plant/outbox.hpp"
 #include "plant/recording.hpp"
 #include "plant/simulated_drive.hpp"
@@ -48,6 +49,8 @@ class Plant {
     // What a sensor measures from now on.
     [[nodiscard]] Expected<void> set_measured(const std::string& sensor, const std::string& quantity,
                                               double value);
+    // {"frames": [[mono_ns, drive, command, value], ...], "complete": false if there were more}; any thread.
+    [[nodiscard]] nlohmann::json frames(std::int64_t since_ns, std::int64_t until_ns) const;
 
   private:
     // What a drive and a sensor have in common: their place on a link, and what can go wrong with it.
@@ -102,6 +105,7 @@ class Plant {
     std::vector<Device> sensor_devices_;
     std::vector<Measured> sensed_;
     std::vector<Scheduled> scheduled_;
+    FrameRing arrived_;
     std::uint64_t periods_{0};
     std::uint64_t link_receive_errors_{0};
     std::uint64_t link_send_errors_{0};

@@ -19,6 +19,7 @@ inline constexpr std::size_t kMaxStateChannels = 64;
 inline constexpr std::size_t kMaxDrives = 32;
 inline constexpr std::size_t kMaxSensors = 16;
 inline constexpr std::size_t kMaxLinks = 16;
+inline constexpr std::size_t kMaxInputChannels = 16;
 
 enum class ChannelKind : std::uint8_t { kVelocity = 0, kPosition = 1, kEffort = 2 };
 // The first three are measured by drives, the others by sensors.
@@ -66,6 +67,14 @@ struct StateChannel {
     std::int64_t max_age_ns{};
     std::optional<std::size_t> sensor{};  // index into sensors; empty: a drive measures it
     std::optional<double> noise{};        // standard deviation of a sample; else [estimator] derives one
+};
+
+// A set-point from outside the robot, of a person at a joystick. Controllers read it like a state.
+struct InputChannel {
+    std::string name;
+    std::string unit;
+    Range limits;
+    std::int64_t max_age_ns{};
 };
 
 struct Drive {
@@ -175,12 +184,15 @@ struct RobotConfig {
     std::vector<CommandChannel> commands;
     std::vector<StateChannel> states;
     std::vector<Drive> drives;
+    std::vector<InputChannel> inputs{};
     std::vector<Sensor> sensors{};
     std::vector<LinkSettings> links{};  // only those that have a section
     std::vector<Coupling> couplings{};
     std::vector<Zone> zones{};
     std::optional<Workspace> workspace{};
 
+    // What state.get reads: the state channels, then the inputs.
+    [[nodiscard]] std::size_t readable_count() const { return states.size() + inputs.size(); }
     [[nodiscard]] std::int64_t tier1_period_ns() const { return 1'000'000'000 / control.tier1_hz; }
     [[nodiscard]] std::int64_t controller_period_ns() const { return 1'000'000'000 / control.controller_hz; }
     // DESIGN rule 7: 0.8 of the period, 8 ms at 100 Hz.

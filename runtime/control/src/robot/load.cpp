@@ -14,6 +14,7 @@
 #include "robot/config.hpp"
 #include "robot/devices.hpp"
 #include "robot/estimator.hpp"
+#include "robot/input.hpp"
 #include "robot/relation_sections.hpp"
 #include "robot/safety_section.hpp"
 #include "robot/section.hpp"
@@ -77,11 +78,16 @@ class Loader {
         commands_ = entries("command", kMaxCommandChannels, 1);
         states_ = entries("state", kMaxStateChannels, 0);
         drives_ = entries("drive", kMaxDrives, 1);
+        inputs_ = entries("input", kMaxInputChannels, 0);
         sensors_ = entries("sensor", kMaxSensors, 0);
         links_ = entries("link", kMaxLinks, 0);
         for (Entry& entry : commands_) config_.commands.push_back(read_command(entry));
         for (Entry& entry : states_) config_.states.push_back(read_state(entry));
         for (Entry& entry : drives_) config_.drives.push_back(read_drive(entry));
+        for (Entry& entry : inputs_) {
+            config_.inputs.push_back(robot::read_input(entry.section, entry.name));
+            robot::refuse_name_of_state(entry.section, entry.name, config_.states);
+        }
         for (Entry& entry : sensors_) config_.sensors.push_back(robot::read_sensor(entry));
         for (Entry& entry : links_) config_.links.push_back(robot::read_link(entry));
         check_each_command_has_one_drive();
@@ -100,9 +106,9 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot",     "control", "safety",    "worker",   "agent",  "ota",
-                                       "telemetry", "command", "state",     "drive",    "sensor", "link",
-                                       "coupling",  "zone",    "workspace", "estimator"};
+        constexpr std::array kSections{"robot",     "control", "safety", "worker",    "agent",  "ota",
+                                       "telemetry", "command", "state",  "input",     "drive",  "sensor",
+                                       "link",      "coupling", "zone",  "workspace", "estimator"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -459,7 +465,7 @@ class Loader {
     }
 
     void refuse_unknown_keys() {
-        for (const auto* list : {&commands_, &states_, &drives_, &sensors_, &links_}) {
+        for (const auto* list : {&commands_, &states_, &inputs_, &drives_, &sensors_, &links_}) {
             for (const Entry& entry : *list) entry.section.refuse_unknown_keys();
         }
     }
@@ -469,7 +475,7 @@ class Loader {
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
-    std::vector<Entry> commands_, states_, drives_, sensors_, links_;
+    std::vector<Entry> commands_, states_, inputs_, drives_, sensors_, links_;
     bool resolved_{true};  // every reference so far names something
 };
 

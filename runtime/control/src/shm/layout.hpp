@@ -121,7 +121,9 @@ enum class Counter : std::uint32_t {
     kCandidatesRejected = 41,
     kCanaryLimited = 42,  // values of a canary held near the active controller's, per tick and channel
     kRollbacks = 43,      // the last known good controller was loaded again
-    kCount = 44,
+    kInputStale = 44,     // inputs beyond their age limit, per tick and input
+    kInputRefused = 45,   // requests to set inputs that were refused
+    kCount = 46,
 };
 inline constexpr std::size_t kMaxCounters = 64;
 

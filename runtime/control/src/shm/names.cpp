@@ -71,7 +71,9 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kCount)
     "candidate_ticks_skipped",
     "candidates_rejected",
     "canary_limited",
-    "rollbacks"};
+    "rollbacks",
+    "input_stale",
+    "input_refused"};
 constexpr std::array<std::string_view, 4> kEstimateHealths{"none", "waiting", "healthy", "unhealthy"};
 
 template <typename Enum>

@@ -18,7 +18,7 @@ class Run {
         : controller_(controller),
           config_(config),
           set_(set),
-          state_(config.states.size()),
+          state_(config.readable_count()),
           samples_(config.states.size()),
           shield_(config) {}
 
@@ -61,7 +61,7 @@ class Run {
 
     // The wishes go through the filter that stands before the drives.
     void filter() {
-        for (std::size_t index = 0; index < state_.size(); ++index) samples_[index] = {state_[index], true};
+        for (std::size_t index = 0; index < samples_.size(); ++index) samples_[index] = {state_[index], true};
         const double dt_s = static_cast<double>(config_.controller_period_ns()) * 1e-9;
         (void)shield_.filter({.wish = output_.value, .set = output_.set, .state = samples_, .follow = true},
                              dt_s);

@@ -236,5 +236,31 @@ TEST(SafetyAttachment, AttachesAgainWhenTheDaemonWasRestarted) {
     }
 }
 
+constexpr const char* kTellsInput = R"((module
+  (import "state" "get" (func $get (param i32) (result f64)))
+  (import "telemetry" "emit_metric" (func $emit (param f64)))
+  (func (export "process") (param i64) (call $emit (call $get (i32.const 2))))))";
+
+// From the socket to state.get: an input is the value after the two states.
+TEST_F(ServiceTest, InputReachesTheController) {
+    stop();
+    rig.config.inputs = {
+        {.name = "forward", .unit = "m/s", .limits = {-1.0, 1.0}, .max_age_ns = 3'600'000'000'000}};
+    start(ResumeMode::kManual);
+    ASSERT_EQ(load(kTellsInput)["ok"], true);
+    // The loop's clock is the rig's and stands far behind this machine's: to the controller no input is too
+    // old.
+    const json request{{"op", "input"}, {"values", {{"forward", 0.75}}}, {"mono_ns", monotonic_ns()}};
+    ASSERT_EQ(ask(request, kStranger)["ok"], true);
+    ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
+    const json status = await([](const json& s) {
+        const auto& metrics = s["controller"]["metrics"];
+        return !metrics.empty() && metrics.back() == 0.75;
+    });
+    EXPECT_EQ(status["inputs"]["forward"]["value"], 0.75);
+    EXPECT_EQ(ask({{"op", "input"}, {"values", {{"forward", 2.0}}}, {"mono_ns", monotonic_ns()}})["ok"],
+              false);
+}
+
 }  // namespace
 }  // namespace holdfast::core

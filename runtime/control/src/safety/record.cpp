@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -38,6 +39,11 @@ json body_of(const LatchRecord& record) {
             {"since", record.since}};
 }
 
+// A record is flat; what is nested might be so deeply that writing it out again overflows the stack.
+bool is_flat(const json& body) {
+    return std::none_of(body.begin(), body.end(), [](const json& value) { return value.is_structured(); });
+}
+
 std::string text_of(const json& body) { return body.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 bool consistent(const LatchRecord& record) {
@@ -49,7 +55,8 @@ bool consistent(const LatchRecord& record) {
 // Empty if anything about the text is not as save_record wrote it.
 std::optional<LatchRecord> parse(const std::string& text) {
     json body = json::parse(text, nullptr, false);
-    if (!body.is_object() || !body.contains("checksum") || !body["checksum"].is_string()) return std::nullopt;
+    if (!body.is_object() || !is_flat(body) || !body.contains("checksum") || !body["checksum"].is_string())
+        return std::nullopt;
     const auto expected = body["checksum"].get<std::string>();
     body.erase("checksum");
     if (checksum(text_of(body)) != expected) return std::nullopt;

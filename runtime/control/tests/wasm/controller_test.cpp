@@ -1,6 +1,8 @@
 // Good controllers get what DESIGN §3 promises; every bad one gets its sentence, and hurts nobody else.
 #include "wasm/controller.hpp"
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -356,6 +358,15 @@ TEST_F(ControllerTest, TheConstantExampleRampsToItsVelocity) {
     EXPECT_DOUBLE_EQ(spindle_at(100), 2.5);
     EXPECT_EQ(spindle_at(200), 5.0);
     EXPECT_EQ(spindle_at(1000), 5.0);
+}
+
+// Opening one waits for its writer: the control socket would answer nobody, not even who asks to disarm.
+TEST_F(ControllerTest, AFifoIsRefusedAtOnce) {
+    const auto fifo = folder / "fifo.cwasm";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    const auto loaded = Controller::load(engine, bench_arm(), fifo);
+    ASSERT_FALSE(loaded);
+    EXPECT_TRUE(loaded.error().message.starts_with("load: ")) << loaded.error().message;
 }
 
 TEST_F(ControllerTest, AFileThatIsNoCompiledControllerIsRefused) {

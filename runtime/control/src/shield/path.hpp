@@ -9,6 +9,8 @@ namespace holdfast {
 
 // Rules may be broken by this much by rounding alone.
 inline constexpr double kRuleRounding = 1e-9;
+// Where a step ended that was just allowed, computed anew from there.
+inline constexpr double kStartRounding = 2e-9;
 
 struct Path {
     ChannelKind kind{};

@@ -245,18 +245,18 @@ void Shield::look_at_start(const Group& group, std::span<const StateSample> stat
     bool broken = false;
     for (std::size_t i = 0; i < group.couplings.size(); ++i) {
         coupling_at_start_[i] = group.couplings[i].excess_at_start(paths_);
-        broken = broken || coupling_at_start_[i] > kRuleRounding;
+        broken = broken || coupling_at_start_[i] > kStartRounding;
     }
     if (group.workspace) {
         workspace_at_start_ = workspace_->excess_at_start(paths_, state);
-        broken = broken || workspace_at_start_ > kRuleRounding;
+        broken = broken || workspace_at_start_ > kStartRounding;
     }
     if (broken) ++counts_.conflict;
 }
 
 // From within, nothing may leave; from without, each step has to lead nearer.
 bool Shield::worse(double worst, double at_start, double at_end) const {
-    if (at_start <= kRuleRounding) return worst > kRuleRounding;
+    if (at_start <= kStartRounding) return worst > std::max(kRuleRounding, at_start);
     return worst > at_start + kRuleRounding || at_end >= at_start;
 }
 
@@ -269,7 +269,7 @@ Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample
     }
     if (group.workspace) {
         const double at_end =
-            workspace_at_start_ <= kRuleRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
+            workspace_at_start_ <= kStartRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
         broken.workspace = worse(workspace_->worst_excess(paths_, state), workspace_at_start_, at_end);
     }
     return broken;

@@ -8,7 +8,7 @@
 namespace holdfast {
 namespace {
 
-// The stopping path is looked at in this many straight pieces; what a piece may bulge is added to the margin.
+// The stopping path is looked at in this many pieces, each with what it may bulge beside the straight line.
 constexpr int kPieces = 8;
 
 double max_extension_m(const RobotConfig& config, const JointSource& source) {
@@ -76,7 +76,7 @@ double WorkspaceRule::excess_placed() const {
     for (std::size_t tool = 0; tool < tool_count_; ++tool) {
         const Eigen::Vector3d& point = tools_[tool];
         worst = std::max({worst, outside_all(workspace_.boxes, point, workspace_.margin_m),
-                          inside_any(workspace_.keep_out, point, point, workspace_.margin_m)});
+                          inside_any(workspace_.keep_out, point, workspace_.margin_m)});
     }
     return worst;
 }
@@ -113,8 +113,8 @@ double WorkspaceRule::curvature(std::size_t tool, std::span<const Path> paths) c
     return direct + 2.0 * turning * speed;
 }
 
-// How far the tool may be from the straight way between the beginning and the end of a step, whichever joint
-// moves first; with the joint values that are placed. A joint does not turn round within a step.
+// How far the tool may be from the straight line in the middle of a step, in which each joint goes evenly
+// from where it began to where it is placed. (That drives do not keep step within a cycle is the margin's.)
 double WorkspaceRule::step_bulge_m(std::size_t tool) const {
     double direct = 0.0;
     double turning = 0.0;
@@ -123,15 +123,15 @@ double WorkspaceRule::step_bulge_m(std::size_t tool) const {
         direct += lever_m_[tool * q_.size() + joint] * moved;
         if (workspace_.model.joints[joint].type == kinematics::JointType::kRevolute) turning += moved;
     }
-    return direct / 2.0 + turning * direct;
+    return turning * direct / 4.0;
 }
 
 // Far from every face the whole path is in a ball around where it begins, and nothing else has to be looked
 // at.
-bool WorkspaceRule::clear_of_all(std::span<const Path> paths, const Margins& step_margin_m) const {
+bool WorkspaceRule::clear_of_all(std::span<const Path> paths, const Bulges& step_bulge_m) const {
     for (std::size_t tool = 0; tool < tool_count_; ++tool) {
         const Eigen::Vector3d& point = tools_[tool];
-        double ball = step_margin_m[tool] + (point - start_[tool]).norm();
+        double ball = workspace_.margin_m + step_bulge_m[tool] + (point - start_[tool]).norm();
         for (std::size_t joint = 0; joint < q_.size(); ++joint) {
             const JointSource& source = workspace_.sources[joint];
             if (!source.command) continue;
@@ -139,17 +139,18 @@ bool WorkspaceRule::clear_of_all(std::span<const Path> paths, const Margins& ste
             ball += lever_m_[tool * q_.size() + joint] * path.peak_velocity * path.duration_s;
         }
         if (outside_all(workspace_.boxes, point, ball) > 0.0 ||
-            inside_any(workspace_.keep_out, point, point, ball) > 0.0)
+            inside_any(workspace_.keep_out, point, ball) > 0.0)
             return false;
     }
     return true;
 }
 
-double WorkspaceRule::excess_of_piece(const Tools& from, const Margins& margin_m) const {
+double WorkspaceRule::excess_of_piece(const Tools& from, const Bulges& bulge_m) const {
     double worst = 0.0;
     for (std::size_t tool = 0; tool < tool_count_; ++tool) {
-        worst = std::max({worst, outside_all(workspace_.boxes, from[tool], tools_[tool], margin_m[tool]),
-                          inside_any(workspace_.keep_out, from[tool], tools_[tool], margin_m[tool])});
+        const Way way{from[tool], tools_[tool], bulge_m[tool]};
+        worst = std::max({worst, outside_all(workspace_.boxes, way, workspace_.margin_m),
+                          inside_any(workspace_.keep_out, way, workspace_.margin_m)});
     }
     return worst;
 }
@@ -157,19 +158,18 @@ double WorkspaceRule::excess_of_piece(const Tools& from, const Margins& margin_m
 double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state) {
     place_at(paths, state, 0.0);
     // On the way back from outside, the bulge would hide that each place is nearer.
-    const double bulges = start_excess_ > kRuleRounding ? 0.0 : 1.0;
-    Margins margin{};
-    for (std::size_t tool = 0; tool < tool_count_; ++tool)
-        margin[tool] = workspace_.margin_m + bulges * step_bulge_m(tool);
-    if (clear_of_all(paths, margin)) return 0.0;
-    double worst = excess_of_piece(start_, margin);
+    const double bulges = start_excess_ > kStartRounding ? 0.0 : 1.0;
+    Bulges bulge{};
+    for (std::size_t tool = 0; tool < tool_count_; ++tool) bulge[tool] = bulges * step_bulge_m(tool);
+    if (clear_of_all(paths, bulge)) return 0.0;
+    double worst = excess_of_piece(start_, bulge);
     const double piece_s = longest_s(paths) / kPieces;
     for (std::size_t tool = 0; tool < tool_count_; ++tool)
-        margin[tool] = workspace_.margin_m + bulges * piece_s * piece_s / 8.0 * curvature(tool, paths);
+        bulge[tool] = bulges * piece_s * piece_s / 8.0 * curvature(tool, paths);
     for (int piece = 1; piece <= kPieces && piece_s > 0.0; ++piece) {
         const Tools before = tools_;
         place_at(paths, state, piece * piece_s);
-        worst = std::max(worst, excess_of_piece(before, margin));
+        worst = std::max(worst, excess_of_piece(before, bulge));
     }
     return worst;
 }

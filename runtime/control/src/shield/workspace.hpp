@@ -22,8 +22,8 @@ class WorkspaceRule {
     // `state` one a state channel.
     [[nodiscard]] double excess_at_start(std::span<const Path> paths, std::span<const StateSample> state);
     [[nodiscard]] double excess_at_end(std::span<const Path> paths, std::span<const StateSample> state);
-    // From where excess_at_start() was asked for last, in one step of `step_s` to where the paths begin, and
-    // on along them. Never below the true value.
+    // From where excess_at_start() was asked for last, in one step to where the paths begin, and on along
+    // them. Never below the true value.
     [[nodiscard]] double worst_excess(std::span<const Path> paths, std::span<const StateSample> state);
 
     // A joint that is only measured is of use while it is fresh.
@@ -34,13 +34,13 @@ class WorkspaceRule {
 
   private:
     using Tools = std::array<Eigen::Vector3d, kMaxTools>;
-    using Margins = std::array<double, kMaxTools>;
+    using Bulges = std::array<double, kMaxTools>;
 
     [[nodiscard]] double longest_s(std::span<const Path> paths) const;
     void place_at(std::span<const Path> paths, std::span<const StateSample> state, double time_s);
     [[nodiscard]] double excess_placed() const;
-    [[nodiscard]] double excess_of_piece(const Tools& from, const Margins& margin_m) const;
-    [[nodiscard]] bool clear_of_all(std::span<const Path> paths, const Margins& step_margin_m) const;
+    [[nodiscard]] double excess_of_piece(const Tools& from, const Bulges& bulge_m) const;
+    [[nodiscard]] bool clear_of_all(std::span<const Path> paths, const Bulges& step_bulge_m) const;
     [[nodiscard]] double step_bulge_m(std::size_t tool) const;
     [[nodiscard]] double curvature(std::size_t tool, std::span<const Path> paths) const;
 

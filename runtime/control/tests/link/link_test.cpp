@@ -61,9 +61,11 @@ CanFrame numbered(std::uint32_t id, std::uint8_t size) {
     return frame;
 }
 
-// Waits until the link has something to say.
+// Waits until the link has something to say. What it has read already is not at its descriptor any more.
 LinkResult receive_within(Link& link, CanFrame& frame,
                           std::chrono::milliseconds deadline = std::chrono::seconds(10)) {
+    const LinkResult at_once = link.receive(frame);
+    if (at_once != LinkResult::kEmpty) return at_once;
     pollfd waiting{.fd = link.fd(), .events = POLLIN, .revents = 0};
     if (::poll(&waiting, 1, static_cast<int>(deadline.count())) <= 0) return LinkResult::kEmpty;
     return link.receive(frame);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "drive/payload.hpp"
 #include "test_robot.hpp"
 
@@ -43,7 +45,7 @@ class Cia402AxisTest : public testing::Test {
     void enable() {
         start();
         set_mode(9);
-        for (const std::uint16_t word : {0x06, 0x07, 0x0F}) command(word);
+        for (const std::uint16_t word : std::array<std::uint16_t, 3>{0x06, 0x07, 0x0F}) command(word);
         ASSERT_EQ(axis_.state(), State::kOperationEnabled);
     }
     void run(int steps) {
@@ -82,7 +84,7 @@ TEST_F(Cia402AxisTest, WalksOneTransitionAControlWordAndNeverSkipsTheFirst) {
 
 TEST_F(Cia402AxisTest, WithoutAModeItIsNotEnabled) {
     start();
-    for (const std::uint16_t word : {0x06, 0x07, 0x0F, 0x0F}) command(word);
+    for (const std::uint16_t word : std::array<std::uint16_t, 4>{0x06, 0x07, 0x0F, 0x0F}) command(word);
     EXPECT_EQ(axis_.state(), State::kSwitchedOn);
 }
 
@@ -135,11 +137,15 @@ TEST_F(Cia402AxisTest, AFaultSendsItsEmergencyAndTheResetTakesItBack) {
 TEST_F(Cia402AxisTest, RefusesMalformedFrames) {
     start();
     for (std::uint8_t size = 0; size <= 8; ++size) {
-        if (size != 6) EXPECT_FALSE(axis_.receive({.id = cia402::kRpdo1 + 2, .size = size})) << int{size};
-        if (size != 8)
+        if (size != 6) {
+            EXPECT_FALSE(axis_.receive({.id = cia402::kRpdo1 + 2, .size = size})) << int{size};
+        }
+        if (size != 8) {
             EXPECT_FALSE(axis_.receive({.id = cia402::kSdoToServer + 2, .size = size})) << int{size};
-        if (size != 2)
+        }
+        if (size != 2) {
             EXPECT_FALSE(axis_.receive({.id = cia402::kNmtId, .size = size, .data = {1, 2}})) << int{size};
+        }
     }
     EXPECT_EQ(axis_.state(), State::kSwitchOnDisabled);
 }

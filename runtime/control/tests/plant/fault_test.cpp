@@ -149,7 +149,9 @@ TEST_F(PlantFaults, LateFramesComeInOrderAfterTheirDelay) {
         expect_done({{"op", "measure"}, {"sensor", "gate"}, {"quantity", "distance"}, {"value", i}});
         const Period period = step();
         EXPECT_EQ(period.distance.has_value(), i >= 7) << i;
-        if (period.distance) EXPECT_EQ(*period.distance, i - 7);
+        if (period.distance) {
+            EXPECT_EQ(*period.distance, i - 7);
+        }
     }
 }
 

@@ -347,6 +347,7 @@ class RobotConfig:
         return bus_loads(
             Devices(self.control.tier1_hz, self.command, self.state, self.drive, self.sensor, self.link)
         )
+
     input: tuple[InputChannel, ...] = ()
 
     @property

@@ -124,6 +124,7 @@ class CoreClient(_Daemon):
             RefusedError: there is no fault.
         """
         await self._connection.request({"op": "clear"})
+
     async def set_inputs(self, values: dict[str, float], mono_ns: int) -> None:
         """Hand on what an operator asked for at `mono_ns` (CLOCK_MONOTONIC of this machine).
 

@@ -40,6 +40,8 @@ _MAX_MESSAGE_SHARE = 0.95
 
 Progress = Callable[[dict[str, Any]], None]
 """Hears what the core says of a controller that it tries: stage, ticks, and of how many."""
+
+
 class InputSender(Protocol):
     """Sends what an operator asks for; each value counts for its max_age_ms only, so this is called again and again."""
 

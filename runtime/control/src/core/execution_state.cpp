@@ -120,7 +120,8 @@ std::string_view meaning_of(ExecutionState state) {
         case ExecutionState::kPaused:
             return "safe frames; the controller is not called and simulation time stands";
         case ExecutionState::kHolding:
-            return "safe frames; the controller is called, but its setpoint is too old or the cycle comes late";
+            return "safe frames; the controller is called, but its setpoint is too old or the cycle comes "
+                   "late";
         case ExecutionState::kStopping:
             return "a controlled stop is under way";
         case ExecutionState::kEstop:

@@ -106,9 +106,9 @@ class Loader {
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot",     "control", "safety", "worker",    "agent",  "ota",
-                                       "telemetry", "command", "state",  "input",     "drive",  "sensor",
-                                       "link",      "coupling", "zone",  "workspace", "estimator"};
+        constexpr std::array kSections{"robot",     "control",  "safety", "worker",    "agent",    "ota",
+                                       "telemetry", "command",  "state",  "input",     "drive",    "sensor",
+                                       "link",      "coupling", "zone",   "workspace", "estimator"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),

@@ -35,7 +35,8 @@ std::string dotted(std::string_view module, std::string_view name) {
 Expected<ModuleHandle> map_module(Engine& engine, const std::filesystem::path& cwasm) {
     // Opening a FIFO would wait for its writer, and the control socket with it.
     if (std::error_code error; !std::filesystem::is_regular_file(cwasm, error) || !std::ifstream(cwasm)) {
-        return fail("load: " + cwasm.string() + " cannot be read; check that it exists, is a file, and its permissions");
+        return fail("load: " + cwasm.string() +
+                    " cannot be read; check that it exists, is a file, and its permissions");
     }
     wasmtime_module_t* module = nullptr;
     if (const ErrorHandle error{

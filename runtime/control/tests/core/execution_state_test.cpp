@@ -56,13 +56,9 @@ const std::map<State, Row>& expected() {
           {On::kEstop, State::kEstop},
           {On::kFault, State::kFault}}},
         {State::kEstop,
-         {{On::kStop, State::kEstop},
-          {On::kEstop, State::kEstop},
-          {On::kEstopCleared, State::kStopping}}},
+         {{On::kStop, State::kEstop}, {On::kEstop, State::kEstop}, {On::kEstopCleared, State::kStopping}}},
         {State::kFault,
-         {{On::kStop, State::kFault},
-          {On::kEstop, State::kEstop},
-          {On::kFaultCleared, State::kStopping}}},
+         {{On::kStop, State::kFault}, {On::kEstop, State::kEstop}, {On::kFaultCleared, State::kStopping}}},
     };
     return rows;
 }

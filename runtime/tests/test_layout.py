@@ -45,7 +45,7 @@ def test_the_layout_has_what_python_reads(layout: Layout) -> None:
     assert layout.enums["Mode"][0] == "disarmed"
     assert set(layout.enums["Mode"].values()) >= MOVING
     assert layout.counter_names[0] == "overruns"
-    assert len(layout.counter_names) == 44
+    assert len(set(layout.counter_names)) == len(layout.counter_names)
 
 
 def test_a_consistent_sample_is_read(layout: Layout, segment: tuple[int, "mmap.mmap"]) -> None:

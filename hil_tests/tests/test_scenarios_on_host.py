@@ -170,7 +170,7 @@ def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str
         result = await measure_loop(rig, "sine_joints.wat", IDLE_LOAD, 2, Reporter(said))
         assert result["cycles"] >= 2000
         assert result["drives"] == 12
-        assert result["mode"] == "armed"
+        assert result["mode"] == "running"
         assert result["controller"]["state"] == "running"
         assert result["cycle_us"]["max"] >= result["cycle_us"]["p50"] > 0
         assert lines_of(said)[0]["event"] == "start"

@@ -90,7 +90,7 @@ class Operator:
         while samples[-1].cycle < samples[0].cycle + cycles:
             await asyncio.sleep(POLL_S)
             samples.append(self.look())
-        assert {sample.mode for sample in samples} == {"armed"}, await self.status()
+        assert {sample.mode for sample in samples} == {"running"}, await self.status()
         return samples
 
     async def run(self, controller: str) -> None:
@@ -334,7 +334,7 @@ def test_the_base_drives_as_it_is_asked_and_stops_when_nobody_asks(on_robot: Run
         stick.cancel()
         await asyncio.gather(stick, return_exceptions=True)
         still = await robot.until("the wheels stop", lambda s: set(s.sent.values()) == {0.0})
-        assert still.mode == "armed", "nobody disarmed: it stopped because the inputs grew old"
+        assert still.mode == "running", "nobody disarmed: it stopped because the inputs grew old"
         status = await robot.status()
         assert status["counters"]["input_stale"] > 0
         assert status["inputs"]["forward"]["fresh"] is False

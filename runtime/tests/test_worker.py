@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from holdfast.daemons import CoreClient
 from holdfast.errors import HoldfastError, RefusedError, RejectedError, UnreachableError
 from holdfast.host_session import HostSession
+from holdfast.modes import ARMED
 from holdfast.seqpacket import ask
 from holdfast.target import FleetTarget
 
@@ -268,7 +269,7 @@ def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot
         restored = await status_where(
             robot, "the controller back", lambda s: controller(s).get("name") == "sine"
         )
-        assert restored["control"]["mode"] != "armed"
+        assert restored["control"]["mode"] not in ARMED
         assert controller(restored)["state"] == "loaded"
         latched = await status_where(robot, "the lost core latched", lambda s: s["safety"].get("latched"))
         assert latched["safety"]["cause"] == "core_lost"

@@ -127,7 +127,7 @@ class Trials:
 
     async def _is_steady(self) -> bool:
         """Each drive's last frames hold one value, and it is not the standstill."""
-        if self._mode() != "armed":
+        if self._mode() != "running":
             return False
         now_ns = time.monotonic_ns()
         heard = by_drive(await self._frames(now_ns - _BEFORE_NS, now_ns))

@@ -32,9 +32,11 @@ LoadedController* Staging::tick(const wasm::TickInput& input, Setpoint& setpoint
         advance();
     }
     if (!under_way()) return nullptr;
-    // Also of a tick that was skipped: what it set last, near what the active one sets now.
-    if (stage_ == Stage::kCanary && tick_ > 0)
-        exchange_.counters.add(Counter::kCanaryLimited, canary_.blend(output_, setpoint));
+    // Also of a tick that was skipped: what it set last, near what the active one sets now. And of the last
+    // one: the drives never hear the old controller again once they have heard the new one.
+    const bool heard =
+        stage_ == Stage::kCanary || (stage_ == Stage::kActive && config_.control.canary_ticks > 0);
+    if (heard && tick_ > 0) exchange_.counters.add(Counter::kCanaryLimited, canary_.blend(output_, setpoint));
     if (stage_ != Stage::kActive) return nullptr;
     LoadedController* passed = candidate_;
     end(Verdict::kActivated, Ground::kNone);

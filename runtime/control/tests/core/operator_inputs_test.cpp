@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
                 {{"forward", 0.5}},
                 std::numeric_limits<std::int64_t>::min(),
                 "no time that has passed"}),
-    [](const testing::TestParamInfo<Refusal>& info) { return info.param.name; });
+    [](const testing::TestParamInfo<Refusal>& refusal) { return refusal.param.name; });
 
 TEST_F(InputsTest, RefusesWithoutATime) {
     const json reply = inputs.take({{"op", "input"}, {"values", {{"forward", 0.1}}}}, kNow);

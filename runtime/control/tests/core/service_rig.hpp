@@ -35,6 +35,9 @@ class ServiceTest : public testing::Test {
         rig.exchange.controller = nullptr;  // a new process
         rig.exchange.taken = nullptr;
         rig.exchange.in_use = nullptr;
+        rig.exchange.setpoint.writable() = {};
+        rig.exchange.setpoint.publish();
+        rig.cycle();
         rig.config.control.resume = resume;
         service = std::move(*Service::create(rig.config, rig.exchange, engine, rig.segment.fd(),
                                              {"no real-time kernel"},

@@ -69,7 +69,7 @@ class PlantFaults : public testing::Test {
         for (int i = 0; i < count; ++i) all.push_back(step());
         return all;
     }
-    json ask(const json& request) { return answer(*plant_, request); }
+    json ask(const json& request) { return answer(*plant_, nullptr, request); }
     void expect_done(const json& request) {
         const json reply = ask(request);
         EXPECT_EQ(reply["ok"], true) << reply.dump();

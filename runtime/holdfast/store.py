@@ -118,7 +118,7 @@ class Store:
         return next(self._controllers("state = 'active'", []), None)
 
     def last_known_good(self, besides: str = "") -> ControllerRecord | None:
-        """Return the controller that most recently ran through its health window and is not faulted."""
+        """Return the controller that most recently ran through its watch and is not faulted."""
         return next(
             self._controllers(
                 "last_known_good is not null and state != 'faulted' and sha256 != ? order by last_known_good desc",
@@ -182,7 +182,7 @@ class Store:
             )
 
     def mark_controller_good(self, sha256: str) -> None:
-        """Record that this controller ran through its health window."""
+        """Record that this controller ran through its watch."""
         with self._transaction() as db:
             db.execute("update controllers set last_known_good = ? where sha256 = ?", [now(), sha256])
 

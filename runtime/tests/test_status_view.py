@@ -1,5 +1,6 @@
 """What `holdfast robot status` and `holdfast up` show of the loop, the estimates and missing real time."""
 
+import io
 import json
 import subprocess
 from typing import Any
@@ -21,7 +22,7 @@ def layout() -> Layout:
 
 
 def shown(status: dict[str, Any]) -> str:
-    console = Console(width=160, record=True, quiet=True)
+    console = Console(width=160, record=True, file=io.StringIO())
     console.print(render(status))
     return console.export_text()
 

@@ -26,6 +26,8 @@ REPOSITORY = Path(__file__).parents[2]
 SINE = (REPOSITORY / "examples" / "controllers" / "sine.wat").read_bytes()
 LATE_TRAP = (REPOSITORY / "hil_tests" / "controllers" / "late_trap.wat").read_bytes()
 PATIENCE_S = 90.0
+# LATE_TRAP traps at tick 301, 200 of them in a trial.
+WATCH_TICKS = 400
 
 Status = dict[str, Any]
 Scenario = Callable[[HostSession], Awaitable[None]]
@@ -282,7 +284,7 @@ def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot
 def test_a_controller_that_failed_is_never_brought_back(
     on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOLDFAST_OTA__HEALTH_WINDOW_S", "0.5")
+    monkeypatch.setenv("HOLDFAST_CONTROL__WATCH_TICKS", str(WATCH_TICKS))
 
     async def scenario(robot: HostSession) -> None:
         await robot.target.deploy("sine", "1", SINE)
@@ -314,7 +316,7 @@ def test_the_last_known_good_controller_survives_a_power_cut(
     on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The core that rolls back is not the one in which the good controller proved itself."""
-    monkeypatch.setenv("HOLDFAST_OTA__HEALTH_WINDOW_S", "0.5")
+    monkeypatch.setenv("HOLDFAST_CONTROL__WATCH_TICKS", str(WATCH_TICKS))
 
     async def prove_and_die(robot: HostSession) -> None:
         await robot.target.deploy("sine", "1", SINE)

@@ -35,15 +35,12 @@ class CoreWatch:
         store: StoreThread,
         deployer: Deployer,
         recorder: Recorder,
-        *,
-        good_after_ticks: int,
     ) -> None:
         self._run_directory = run_directory
         self._layout = layout
         self._store = store
         self._deployer = deployer
         self._recorder = recorder
-        self._good_after_ticks = good_after_ticks
         self._boot_id: Any = None
         self._good_noted: tuple[Any, Any] | None = None
         self.reader: SegmentReader | None = None
@@ -95,7 +92,7 @@ class CoreWatch:
         if rolled_back := status["lifecycle"]["rolled_back"]:
             await self._note_rollback(status["boot_id"], rolled_back)
         if controller is not None:
-            await self._note(status["boot_id"], controller)
+            await self._note(status["boot_id"], controller, status["lifecycle"]["watch"])
         await self._deployer.reconcile(status, first_meeting=first_meeting)
         self._boot_id = status["boot_id"]
 
@@ -113,12 +110,14 @@ class CoreWatch:
         if await self._deployer.note_rollback(failed):
             await self._store(self._store.store.remember, _ROLLBACK_NOTED, key)
 
-    async def _note(self, boot_id: Any, controller: dict[str, Any]) -> None:
+    async def _note(self, boot_id: Any, controller: dict[str, Any], watch: dict[str, Any] | None) -> None:
         load = (boot_id, controller.get("generation"))
         if controller["state"] == "faulted":
             await self._note_fault(boot_id, controller)
             return
-        proved = controller["state"] == "running" and controller["tick"] >= self._good_after_ticks
-        if proved and self._good_noted != load:
+        # Ticks of a trial prove nothing yet: what counts is the core's watch, which begins after it.
+        if watch is None or watch["generation"] != controller["generation"] or watch["ticks"] < watch["of"]:
+            return
+        if controller["state"] == "running" and self._good_noted != load:
             await self._deployer.note_good(controller["sha256"])
             self._good_noted = load

@@ -279,7 +279,7 @@ class Deployer:
         await self._journal(uuid.uuid4().hex, sha256, "core", "faulted", fault)
 
     async def note_good(self, sha256: str) -> None:
-        """Journal that the active controller ran through its health window."""
+        """Journal that the active controller ran through its watch in the core."""
         await self._store(self._store.store.mark_controller_good, sha256)
         await self._journal(uuid.uuid4().hex, sha256, "core", "good")
         try:

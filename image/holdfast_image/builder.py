@@ -49,6 +49,11 @@ PACKAGES = (
     "pkgconf",
     "python3",
     "python3-pip",
+    # kernel modules of the bench
+    "linux-headers-rt-amd64",
+    "linux-source-6.12",
+    "make",
+    "xz-utils",
     # the virtual robot
     "ovmf",
     "qemu-system-x86",

@@ -118,7 +118,7 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--enable-line",
     is_flag=True,
-    help="estop-1000: with a simulated enable line as a third path; the image's kernel must have gpio-sim.",
+    help="estop-1000: with a simulated enable line (gpio-sim) as a third path.",
 )
 @json_option
 def run_(

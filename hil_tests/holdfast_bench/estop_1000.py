@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from holdfast_bench.guest.gpio_sim import ENABLE_LEVEL, ENABLE_LINE
+from holdfast_bench.guest.gpio_sim import ENABLE_LEVEL, ENABLE_LINE, line_name
 from holdfast_bench.plots import plot_reactions
 from holdfast_bench.result import BenchError, scenario_directory
 from holdfast_bench.virtual_scenario import example_robot, run_in_guest
@@ -21,7 +21,7 @@ _TRIAL_S = 1.0
 """About how long one trial of every path takes on the guest's clock, recovery included."""
 
 _ENVIRONMENT = {
-    "HOLDFAST_SAFETY__ENABLE_LINE": ENABLE_LINE,
+    "HOLDFAST_SAFETY__ENABLE_LINE": line_name(ENABLE_LINE),
     "HOLDFAST_SAFETY__ENABLE_DROP_DELAY_MS": "0",
     "HOLDFAST_PLANT_ENABLE_LINE": str(ENABLE_LEVEL),
 }

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from holdfast_bench.facade import Power
+from holdfast_bench.guest.gpio_sim import CHIP, ENABLE_LINE, ESTOP_LINES, LINKS, line_name
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
 
-_LABEL = "holdfast-bench"
-_FIRST, _SECOND, _ENABLE = 5, 6, 7
-_CONFIGFS = "/sys/kernel/config/gpio-sim/holdfast"
+_FIRST, _SECOND = ESTOP_LINES
+_MAKE_CHIP = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest.gpio_sim"
 _UNIT = "holdfast-safety.service"
 _DROP_IN = f"/run/systemd/system/{_UNIT}.d/90-bench-lines.conf"
 _DISCREPANCY_MS = 2000
@@ -50,14 +50,11 @@ class Wires:
 
     def make(self) -> None:
         """Make the chip; its lines float low, which is an open contact."""
-        self._shell(
-            f"modprobe gpio-sim && mkdir -p {_CONFIGFS}/bank0 && echo 8 > {_CONFIGFS}/bank0/num_lines"
-            f" && echo {_LABEL} > {_CONFIGFS}/bank0/label && echo 1 > {_CONFIGFS}/live && udevadm settle"
-        )
+        self._shell(_MAKE_CHIP)
 
     def take_away(self) -> None:
         """Unplug the chip, and whatever is on it."""
-        self._shell(f"echo 0 > {_CONFIGFS}/live; rmdir {_CONFIGFS}/bank0 {_CONFIGFS}")
+        self._shell(f"echo 0 > {CHIP}/live && rmdir {CHIP}/bank0 {CHIP}")
 
     def close_contact(self, line: int) -> None:
         """Close the contact on a line."""
@@ -79,15 +76,13 @@ class Wires:
 
     def enabled(self) -> bool:
         """Return the level of the enable line."""
-        return self._shell(f"cat {self._line(_ENABLE)}/value").strip() == "1"
+        return self._shell(f"cat {self._line(ENABLE_LINE)}/value").strip() == "1"
 
     def _pull(self, line: int, level: str) -> None:
         self._shell(f"echo {level} > {self._line(line)}/pull")
 
     def _line(self, line: int) -> str:
-        device = f"$(cat {_CONFIGFS}/dev_name)"
-        chip = f"$(cat {_CONFIGFS}/bank0/chip_name)"
-        return f"/sys/devices/platform/{device}/{chip}/sim_gpio{line}"
+        return f"{LINKS}/sim_gpio{line}"
 
     def _shell(self, command: str) -> str:
         return self._robot.shell.run(command).stdout
@@ -248,8 +243,8 @@ def run(target: Target) -> Result:
     robot, wires = target.robot, Wires(target.robot)
     wires.make()
     environment = {
-        "estop_lines": f"{_LABEL}:{_FIRST},{_LABEL}:{_SECOND}",
-        "enable_line": f"{_LABEL}:{_ENABLE}",
+        "estop_lines": ",".join(map(line_name, ESTOP_LINES)),
+        "enable_line": line_name(ENABLE_LINE),
         "estop_discrepancy_ms": str(_DISCREPANCY_MS),
     }
     results: Result = {}

@@ -27,7 +27,7 @@ from holdfast_bench import estop_1000
 from holdfast_bench.guest.__main__ import SCENARIOS, run
 from holdfast_bench.guest.deadlines import measure_loop
 from holdfast_bench.guest.estop_trials import by_drive, figures, first_changes
-from holdfast_bench.guest.gpio_sim import ENABLE_LINE, make_chip
+from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
 from holdfast_bench.result import BenchError
 
@@ -152,16 +152,29 @@ def test_the_enable_line_is_measured_where_there_is_one(
     on_robot("diff_drive", body)
 
 
-def test_a_chip_is_made_as_the_kernel_wants_it(tmp_path: Path) -> None:
-    bank = tmp_path / "config" / "holdfast-sim" / "bank0"
-    bank.mkdir(parents=True)
-    (bank / "chip_name").write_text("gpiochip3\n")
-    (bank.parent / "dev_name").write_text("gpio-sim.0\n")
-    device, level = make_chip(tmp_path / "config", Path("/sys/devices/platform"))
-    assert device == "gpiochip3"
-    assert level == Path("/sys/devices/platform/gpio-sim.0/gpiochip3/sim_gpio0/value")
-    assert (bank / "label").read_text() == ENABLE_LINE.partition(":")[0]
-    assert (bank / "num_lines").read_text() == (bank.parent / "live").read_text() == "1"
+@pytest.fixture
+def chip(tmp_path: Path) -> Path:
+    """What gpio-sim shows of a chip below configfs."""
+    chip = tmp_path / "chip"
+    (chip / "bank0").mkdir(parents=True)
+    (chip / "bank0/chip_name").write_text("gpiochip3\n")
+    (chip / "dev_name").write_text("gpio-sim.0\n")
+    (chip / "live").write_text("0\n")
+    return chip
+
+
+def test_a_chip_is_made_as_the_kernel_wants_it(chip: Path) -> None:
+    lines = make_chip(chip, Path("/sys/devices/platform"))
+    assert lines == Path("/sys/devices/platform/gpio-sim.0/gpiochip3")
+    assert (chip / "bank0/label").read_text() == LABEL
+    assert (chip / "bank0/num_lines").read_text() == str(LINES)
+    assert (chip / "live").read_text() == "1"
+
+
+def test_a_chip_that_is_there_is_left_as_it_is(chip: Path) -> None:
+    (chip / "live").write_text("1\n")
+    make_chip(chip, Path("/sys/devices/platform"))
+    assert not (chip / "bank0/label").exists(), "the kernel refuses to change a live chip"
 
 
 def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str, Body], None]) -> None:

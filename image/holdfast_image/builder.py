@@ -6,6 +6,7 @@ named by a hash over its package list and its mirror.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -49,6 +50,11 @@ PACKAGES = (
     "pkgconf",
     "python3",
     "python3-pip",
+    # kernel modules of the bench
+    "linux-headers-rt-amd64",
+    "linux-source-6.12",
+    "make",
+    "xz-utils",
     # the virtual robot
     "ovmf",
     "qemu-system-x86",
@@ -142,6 +148,8 @@ def _mmdebstrap(tree: Path, mirror: Mirror, log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # The headers of a kernel depend on the kernel; nothing boots it here, so no initramfs is made.
+            env={**os.environ, "INITRD": "No"},
             start_new_session=True,
         )
         try:

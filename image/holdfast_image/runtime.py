@@ -46,6 +46,7 @@ DEFINITION = (
     "image/mkosi.postinst.chroot",
     "image/mkosi.profiles",
     "image/mkosi.repart",
+    "image/modules",
 )
 EXAMPLES = ("examples/robots", "examples/controllers", "hil_tests/controllers")
 _NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")

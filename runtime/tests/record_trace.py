@@ -1,7 +1,7 @@
 """Record a joint of a running robot as CSV: t_s,position,velocity, a row for each new sample.
 
 Starts the arm of examples/robots as processes on this machine (simulated drives with encoder noise), deploys the sine
-controller, arms it, and writes what the state segment shows to runtime/tests/traces/elbow.csv.
+controller, arms it, and writes what the state segment shows to runtime/tests/traces/shoulder_pan.csv.
 
 Example: .venv/bin/python runtime/tests/record_trace.py
 """
@@ -23,14 +23,17 @@ from holdfast.selfcheck import deploy_and_arm
 REPOSITORY = Path(__file__).parents[2]
 ROBOT = REPOSITORY / "examples" / "robots" / "arm.toml"
 CONTROLLER = REPOSITORY / "examples" / "controllers" / "sine.wat"
-TRACE = Path(__file__).parent / "traces" / "elbow.csv"
-JOINT = "elbow"
-ROWS = 1500
+TRACE = Path(__file__).parent / "traces" / "shoulder_pan.csv"
+JOINT = "shoulder_pan"
+ROWS = 2500
+MOVES = 0.1  # rad/s: the recording begins when the controller moves the joint
 READY_S = 120.0
 
 
 def sample_rows(reader: SegmentReader, position: int, velocity: int) -> list[list[Any]]:
-    """Read the segment as fast as possible until ROWS samples were seen."""
+    """Read the segment as fast as possible until ROWS samples of the joint in motion were seen."""
+    while abs(float(reader.read()["state"][velocity])) < MOVES:
+        pass
     rows: list[list[Any]] = []
     first_ns = last_ns = 0
     while len(rows) < ROWS:

@@ -1,6 +1,6 @@
 """The state estimator against other implementations: filterpy for the joints, scipy for the attitude.
 
-`holdfast-estimate` runs recordings through the code of the loop. `traces/elbow.csv` was recorded by
+`holdfast-estimate` runs recordings through the code of the loop. `traces/shoulder_pan.csv` was recorded by
 `.venv/bin/python runtime/tests/record_trace.py`.
 """
 
@@ -24,8 +24,8 @@ from scipy.stats import chi2
 from holdfast.places import executable
 
 ARM = Path(__file__).parents[2] / "examples" / "robots" / "arm.toml"
-TRACE = Path(__file__).parent / "traces" / "elbow.csv"
-JOINT = "elbow"
+TRACE = Path(__file__).parent / "traces" / "shoulder_pan.csv"
+JOINT = "shoulder_pan"
 GRAVITY = 9.80665
 HEALTHY, UNHEALTHY = 2, 3
 

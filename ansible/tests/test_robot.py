@@ -101,6 +101,8 @@ def test_robot_toml_is_accepted_by_both_readers(host: Host) -> None:
 def test_the_daemons_run_with_what_robot_toml_says(host: Host, robot_toml: dict[str, Any]) -> None:
     status = json.loads(host.check_output("holdfast robot status --robot local --json"))
     assert status["robot"] == robot_toml["robot"]["id"]
+    # The cause before the mode: it says why, where "estop" says only that.
+    assert status["safety"]["cause"] == "none"
     assert status["control"]["mode"] == "disarmed"
     assert status["safety"]["latched"] is False
 

@@ -41,8 +41,10 @@ class Target(Protocol):
         ...
 
 
-def _leaf_connected(robot: Robot) -> bool:
-    return bool(robot.ask("leaf").get("connected"))
+def _in_reach(target: Target) -> bool | None:
+    """Whether the robot itself knows the fleet to be in reach; None if its worker does not say."""
+    up = target.robot.ask("fleet_link", target.robot_id).get("up")
+    return None if up is None else bool(up)
 
 
 def _telemetry(target: Target) -> list[int]:
@@ -58,7 +60,7 @@ def run(target: Target) -> dict[str, Any]:
     wait_until("the fleet receives telemetry", lambda: _telemetry(target))
 
     target.faults.set_link(OUTSIDE, up=False)
-    wait_until("the robot notices that the fleet is gone", lambda: not _leaf_connected(robot))
+    wait_until("the robot notices that the fleet is gone", lambda: _in_reach(target) is False)
     seen_before = _telemetry(target)[-1]
     before = robot.control()
     task = f"offline-{uuid.uuid4().hex}"
@@ -80,7 +82,7 @@ def run(target: Target) -> dict[str, Any]:
         raise BenchError("the task that needs the fleet ran without it")
 
     target.faults.set_link(OUTSIDE, up=True)
-    wait_until("the robot is back in the fleet", lambda: _leaf_connected(robot))
+    wait_until("the robot is back in the fleet", lambda: _in_reach(target))
     results = wait_until(
         "the task's result reaches the fleet",
         lambda: [m for m in target.fleet_messages("FLEET_RESULTS") if m["id"] == task] or None,

@@ -5,7 +5,7 @@ bench asks: emulated, starting Python for each question takes longer than anythi
 
 socket NAME REQUEST     one JSON request to a daemon's socket below the run directory (plant-control.sock)
 publish SUBJECT PAYLOAD a JetStream message on the robot's own broker, acknowledged by its stream
-leaf                    whether the robot's broker has its leaf connection to the fleet
+fleet_link ROBOT        whether the robot's worker knows the fleet to be within reach
 task ID                 the state of a task in the worker's database
 database                SQLite's quick_check of the worker's database
 """
@@ -16,7 +16,6 @@ import asyncio
 import json
 import sqlite3
 import sys
-import urllib.request
 from typing import Any
 
 import nats
@@ -26,7 +25,6 @@ from holdfast.places import run_directory, state_directory
 from holdfast.seqpacket import ask
 
 LOCAL_BROKER = "nats://127.0.0.1:4222"
-LEAFZ = "http://127.0.0.1:8222/leafz"
 
 
 async def _publish(subject: str, payload: str) -> dict[str, Any]:
@@ -38,9 +36,13 @@ async def _publish(subject: str, payload: str) -> dict[str, Any]:
         await connection.close()
 
 
-def _leaf() -> dict[str, Any]:
-    with urllib.request.urlopen(LEAFZ) as answer:
-        return {"ok": True, "connected": bool(json.load(answer).get("leafnodes"))}
+async def _fleet_link(robot: str) -> dict[str, Any]:
+    connection = await nats.connect(LOCAL_BROKER)
+    try:
+        answer = await connection.request(f"holdfast.{robot}.status", b"{}", timeout=10.0)
+        return {"ok": True, "up": json.loads(answer.data)["worker"]["fleet_link"]}
+    finally:
+        await connection.close()
 
 
 def _query(statement: str, *arguments: str) -> list[Any]:
@@ -57,8 +59,8 @@ def _answer(arguments: list[str]) -> dict[str, Any]:
             return asyncio.run(ask(run_directory() / name, json.loads(request)))
         case ["publish", subject, payload]:
             return asyncio.run(_publish(subject, payload))
-        case ["leaf"]:
-            return _leaf()
+        case ["fleet_link", robot]:
+            return asyncio.run(_fleet_link(robot))
         case ["task", task]:
             return {
                 "ok": True,

@@ -71,13 +71,13 @@ class CoreClient(_Daemon):
             {"op": "load", "cwasm": str(cwasm), "name": name, "version": version, "sha256": sha256}
         )
 
-    async def withdraw(self) -> None:
-        """End the trial of the controller that is staged; the active one goes on.
+    async def withdraw(self, generation: int) -> None:
+        """End the trial of this controller; the active one goes on.
 
         Raises:
-            RefusedError: none is staged.
+            RefusedError: it is not staged (any more).
         """
-        await self._connection.request({"op": "withdraw"})
+        await self._connection.request({"op": "withdraw", "generation": generation})
 
     async def remember_good(self, cwasm: Path, *, name: str, version: str, sha256: str) -> None:
         """Say which controller to load again when a new one fails in its watch."""

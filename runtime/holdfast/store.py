@@ -167,7 +167,11 @@ class Store:
             db.execute(
                 "update controllers set state = 'inactive', changed = ? where state = 'active'", [now()]
             )
-            db.table("controllers").update(sha256, {"state": "active", "changed": now()})
+            # One that has failed meanwhile stays so: only deploying it again is a fresh start.
+            db.execute(
+                "update controllers set state = 'active', changed = ? where sha256 = ? and state != 'faulted'",
+                [now(), sha256],
+            )
             db.execute(
                 "delete from controllers where state != 'active' and last_known_good is null and sha256 not in "
                 "(select sha256 from controllers order by changed desc limit ?)",

@@ -51,7 +51,7 @@ class Deployer:
         self._store = store
         self._verifier = verifier
         self._recorder = recorder
-        self._trials = Trials(store)
+        self._trials = Trials(store, run_directory)
         self._run_directory = run_directory
         self._directory = state_directory / "controllers"
         self._turn = asyncio.Lock()
@@ -188,6 +188,11 @@ class Deployer:
             if first_meeting:
                 async with await CoreClient.connect(self._run_directory) as core:
                     await self._trials.tell_last_known_good(core)
+                if candidate := status["lifecycle"]["candidate"]:
+                    _log.warning(
+                        "%s is still on trial, but its deployment is over; it is ended", candidate["name"]
+                    )
+                    await self._trials.end(int(candidate["generation"]))
             if loaded is None and first_meeting:
                 await self._restore()
             elif loaded is None and active is not None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from holdfast.daemons import CoreClient
-from holdfast.errors import RefusedError, RejectedError
+from holdfast.errors import RefusedError, RejectedError, UnreachableError
 from holdfast.store import StoreThread
 
 _log = logging.getLogger("deploy")
@@ -26,8 +27,9 @@ OnStage = Callable[[str], Awaitable[None]]
 class Trials:
     """What the deployer does around a trial: the journal, and what the core goes back to when one fails."""
 
-    def __init__(self, store: StoreThread) -> None:
+    def __init__(self, store: StoreThread, run_directory: Path) -> None:
         self._store = store
+        self._run_directory = run_directory
 
     async def follow(
         self, core: CoreClient, loaded: dict[str, Any], deployment: str, sha256: str, origin: str
@@ -50,8 +52,20 @@ class Trials:
             if "trial" in error.report:
                 await self._store(store.record_stage_outcome, deployment, sha256, error.report["trial"])
             raise
+        except BaseException:
+            # Whoever deployed it is told that it failed: it must not become active afterwards.
+            await asyncio.shield(self.end(int(loaded["generation"])))
+            raise
         await self._store(store.record_stage_outcome, deployment, sha256, outcome)
         return outcome
+
+    async def end(self, generation: int) -> None:
+        """End the trial of a controller whose deployment is over, on a connection of its own; nothing if it has ended."""
+        try:
+            async with await CoreClient.connect(self._run_directory, timeout_s=10.0) as core:
+                await _withdraw(core, generation)
+        except UnreachableError as error:
+            _log.error("the trial of generation %s could not be ended: %s", generation, error)
 
     async def tell_last_known_good(self, core: CoreClient, besides: str = "") -> None:
         """Tell the core what to go back to: it forgets that with each restart, the store never does."""
@@ -91,7 +105,7 @@ async def follow_trial(core: CoreClient, generation: int, on_stage: OnStage) -> 
             if progress != (candidate["ticks"], told):
                 progress, moved = (candidate["ticks"], told), loop.time()
         if loop.time() - moved > _STALLED_S:
-            await _withdraw(core)
+            await _withdraw(core, generation)
             raise _not_activated(
                 f"its trial made no progress for {_STALLED_S:g} s (the robot is {status['mode']}); deploy it again "
                 "while the robot runs, or while it is disarmed: then nothing is tried"
@@ -112,8 +126,8 @@ def _not_activated(why: str) -> RejectedError:
     return RejectedError({"ok": False, "stage": "activate", "error": f"activate: {why}"})
 
 
-async def _withdraw(core: CoreClient) -> None:
+async def _withdraw(core: CoreClient, generation: int) -> None:
     try:
-        await core.withdraw()
+        await core.withdraw(generation)
     except RefusedError:
         return  # it has ended meanwhile

@@ -90,7 +90,7 @@ void ControllerRunner::run(const StateSnapshot& snapshot, std::int64_t now_ns) {
     const wasm::TickInput input{readable_.of(snapshot, exchange_.inputs.latest(), now_ns, exchange_.counters),
                                 setpoint_.sim_time_ns};
     const std::int64_t started_ns = clock_();
-    if (run_active(input, now_ns) && staging_.under_way()) run_candidate(input, started_ns);
+    if (run_active(input, now_ns) && staging_.under_way()) run_candidate(input, started_ns, now_ns);
 }
 
 bool ControllerRunner::run_active(const wasm::TickInput& input, std::int64_t now_ns) {
@@ -110,21 +110,22 @@ bool ControllerRunner::run_active(const wasm::TickInput& input, std::int64_t now
 }
 
 // Rule 7 for both together. A shadow never delays the setpoint: it is on its way before.
-void ControllerRunner::run_candidate(wasm::TickInput input, std::int64_t started_ns) {
+void ControllerRunner::run_candidate(wasm::TickInput input, std::int64_t started_ns, std::int64_t now_ns) {
     if (staging_.in_shadow()) publish_setpoint();
     input.left_ns = std::max<std::int64_t>(config_.tick_budget_ns() - (clock_() - started_ns), 0);
     if (LoadedController* passed = staging_.tick(input, setpoint_)) promote(passed);
+    if (staging_.stopped_the_robot()) fault(ControllerFault::kEstopRequest, now_ns);
 }
 
+// What it did before it trapped or was interrupted counts first: NaN and a request for an e-stop latch.
 ControllerFault ControllerRunner::judge(wasm::TickResult result) {
-    if (result == wasm::TickResult::kTrap) {
-        exchange_.counters.add(Counter::kControllerTraps);
-        return ControllerFault::kTrap;
-    }
-    if (too_late(result)) return ControllerFault::kOverrun;
+    const bool trapped = result == wasm::TickResult::kTrap;
+    if (trapped) exchange_.counters.add(Counter::kControllerTraps);
+    const bool late = !trapped && too_late(result);
     if (output_.not_finite_count > 0) return ControllerFault::kNotFinite;
     if (output_.estop_requested) return ControllerFault::kEstopRequest;
-    return ControllerFault::kNone;
+    if (trapped) return ControllerFault::kTrap;
+    return late ? ControllerFault::kOverrun : ControllerFault::kNone;
 }
 
 // Rule 7. What was interrupted has no output. What came back late by the clock may have been held up by the

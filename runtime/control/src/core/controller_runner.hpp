@@ -33,7 +33,7 @@ class ControllerRunner {
     void advance_sim_time(shm::Mode mode);
     void run(const StateSnapshot& snapshot, std::int64_t now_ns);
     [[nodiscard]] bool run_active(const wasm::TickInput& input, std::int64_t now_ns);
-    void run_candidate(wasm::TickInput input, std::int64_t started_ns);
+    void run_candidate(wasm::TickInput input, std::int64_t started_ns, std::int64_t now_ns);
     [[nodiscard]] shm::ControllerFault judge(wasm::TickResult result);
     [[nodiscard]] bool too_late(wasm::TickResult result);
     void take_output(std::int64_t now_ns);

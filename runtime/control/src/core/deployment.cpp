@@ -133,9 +133,12 @@ Deployment::Json Deployment::unload() {
     return {{"ok", true}};
 }
 
-Deployment::Json Deployment::withdraw() {
+Deployment::Json Deployment::withdraw(const Json& request) {
     const std::uint64_t candidate = exchange_.lifecycle.latest().candidate;
     if (candidate == 0) return refuse("withdraw: no controller is staged");
+    if (request.contains("generation") && request["generation"] != candidate)
+        return refuse("withdraw: generation " + request["generation"].dump() + " is not staged; " +
+                      std::to_string(candidate) + " is");
     store_.withdraw(candidate);
     return {{"ok", true}, {"generation", candidate}};
 }
@@ -223,6 +226,9 @@ void Deployment::note_proof() {
 
 // NaN and a request for an e-stop latch: what follows is a person's to decide (rule 3).
 bool Deployment::failed_in_watch() const {
+    // What was loaded since has taken the place of the one that failed.
+    const auto* in_use = exchange_.in_use.load(std::memory_order_acquire);
+    if (in_use == nullptr || in_use->generation != lifecycle_.active) return false;
     const bool stops =
         lifecycle_.fault == shm::ControllerFault::kTrap || lifecycle_.fault == shm::ControllerFault::kOverrun;
     return stops && lifecycle_.watched < config_.control.watch_ticks &&

@@ -27,7 +27,7 @@ class Deployment {
     // otherwise nothing moves that could be compared, and the controller is active at once.
     [[nodiscard]] Json load(const Json& request, shm::Mode mode);
     [[nodiscard]] Json unload();
-    [[nodiscard]] Json withdraw();
+    [[nodiscard]] Json withdraw(const Json& request);
     [[nodiscard]] Json remember_good(const Json& request);
     // "lifecycle" of the status.
     [[nodiscard]] Json describe() const;

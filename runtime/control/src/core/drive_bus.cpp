@@ -158,13 +158,13 @@ void DriveBus::forget_axis_states() {
 }
 
 bool DriveBus::send(std::size_t drive, const DriveFrames& frames, Counters& counters) {
-    bool all_sent = true;
     for (const CanFrame& frame : frames) {
         const bool sent = ports_[port_of_drive_[drive]].link->send(frame) == LinkResult::kOk;
         counters.add(sent ? Counter::kFramesSent : Counter::kLinkSendErrors);
-        all_sent = all_sent && sent;
+        // Each prepares the next: a loop must not be closed in a mode that never left.
+        if (!sent) return false;
     }
-    return all_sent;
+    return true;
 }
 
 bool DriveBus::send_command(std::size_t drive, double value, Counters& counters) {
@@ -173,6 +173,10 @@ bool DriveBus::send_command(std::size_t drive, double value, Counters& counters)
 
 void DriveBus::send_enable(std::size_t drive, Counters& counters) {
     (void)send(drive, profiles_[drive]->enable(), counters);
+}
+
+void DriveBus::cancel_enables() {
+    for (const auto& profile : profiles_) profile->cancel_enable();
 }
 
 void DriveBus::send_clear_errors(std::size_t drive, Counters& counters) {

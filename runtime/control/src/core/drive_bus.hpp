@@ -31,6 +31,8 @@ class DriveBus {
     void receive(std::int64_t now_ns, Counters& counters);
     [[nodiscard]] bool send_command(std::size_t drive, double value, Counters& counters);
     void send_enable(std::size_t drive, Counters& counters);
+    // Whatever send_enable() began and drives have not finished.
+    void cancel_enables();
     void send_clear_errors(std::size_t drive, Counters& counters);
     void send_idle(std::size_t drive, Counters& counters);
 

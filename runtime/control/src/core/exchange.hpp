@@ -174,6 +174,11 @@ struct Exchange {
     std::atomic<double> sim_speed{1.0};
     std::atomic<bool> sim_paused{false};
 
+    // True: nobody had taken it.
+    bool withdraw(Request what) {
+        const auto mask = static_cast<std::uint32_t>(what);
+        return (requests.fetch_and(~mask, std::memory_order_acq_rel) & mask) != 0;
+    }
     void request(Request what) {
         requests.fetch_or(static_cast<std::uint32_t>(what), std::memory_order_release);
     }

@@ -20,8 +20,7 @@ json OperatorInputs::take(const json& request, std::int64_t now_ns) {
     const auto sampled_ns = request["mono_ns"].get<std::int64_t>();
     for (std::size_t i = 0; i < config_.inputs.size(); ++i) {
         const auto value = request["values"].find(config_.inputs[i].name);
-        // Two senders, or one whose messages overtook each other: the later wish counts.
-        if (value == request["values"].end() || sampled_ns < samples_.mono_ns[i]) continue;
+        if (value == request["values"].end()) continue;
         samples_.value[i] = value->get<double>();
         samples_.mono_ns[i] = sampled_ns;
     }
@@ -42,6 +41,11 @@ std::string OperatorInputs::refusal(const json& request, std::int64_t now_ns) co
     for (const auto& [name, value] : request["values"].items()) {
         if (const std::string why = refusal_of_value(name, value, now_ns - sampled_ns); !why.empty())
             return why;
+        // Two senders, or one whose messages overtook each other: the later wish counts, and the other is
+        // told.
+        const auto index = static_cast<std::size_t>(find(name) - config_.inputs.data());
+        if (sampled_ns < samples_.mono_ns[index])
+            return name + " was asked for by a later request already; only one sender may steer";
     }
     return "";
 }

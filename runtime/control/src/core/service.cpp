@@ -37,7 +37,7 @@ const std::map<std::string, std::set<std::string>>& operations() {
         {"status", {}},
         {"load", {"cwasm", "name", "version", "sha256"}},
         {"unload", {}},
-        {"withdraw", {}},
+        {"withdraw", {"generation"}},
         {"last_known_good", {"cwasm", "name", "version", "sha256"}},
         {"arm", {}},
         {"disarm", {}},
@@ -123,8 +123,8 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
     const auto op = request["op"].get<std::string>();
     if (op == "status") return status();
     if (op == "load") return load(request);
-    if (op == "unload") return deployment_.unload();
-    if (op == "withdraw") return deployment_.withdraw();
+    if (op == "unload") return unload();
+    if (op == "withdraw") return deployment_.withdraw(request);
     if (op == "last_known_good") return deployment_.remember_good(request);
     if (op == "disarm") return disarm();
     if (op == "pause") return change_state(Request::kPause, ExecutionEvent::kPause);
@@ -161,7 +161,8 @@ Service::Json Service::status() {
 }
 
 Service::Json Service::controller_status(const shm::StateData& now) const {
-    const auto active = deployment_.store().active();
+    // Of the same moment as the figures beside it.
+    const auto active = deployment_.store().identity(now.controller_generation);
     if (!active) return nullptr;
     return {{"state", shm::name_of(now.controller_state)},
             {"fault", shm::name_of(now.controller_fault)},
@@ -177,7 +178,22 @@ Service::Json Service::controller_status(const shm::StateData& now) const {
 // What was noted of the last one is put into words before the next takes its place.
 Service::Json Service::load(const Json& request) {
     keep_house();
+    // The first one is what ran before the interruption; whoever loads another has taken charge.
+    may_resume_ = may_resume_ && !loaded_before_;
+    loaded_before_ = true;
     return deployment_.load(request, state().mode);
+}
+
+Service::Json Service::unload() {
+    may_resume_ = false;
+    return deployment_.unload();
+}
+
+// What is told to be refused must not happen later: a request that nobody took is taken back.
+template <typename Answered>
+bool Service::answered_or_withdrawn(Request request, Answered answered) {
+    if (poll_until(answered)) return true;
+    return !exchange_.withdraw(request) && poll_until(answered);
 }
 
 Service::Json Service::arm() {
@@ -185,7 +201,7 @@ Service::Json Service::arm() {
     const std::uint64_t before = exchange_.arm_answer.load(std::memory_order_acquire) >> 32;
     exchange_.request(Request::kArm);
     std::uint64_t answer = 0;
-    const bool answered = poll_until([&] {
+    const bool answered = answered_or_withdrawn(Request::kArm, [&] {
         answer = exchange_.arm_answer.load(std::memory_order_acquire);
         return answer >> 32 != before;
     });
@@ -200,6 +216,7 @@ Service::Json Service::arm() {
 }
 
 Service::Json Service::disarm() {
+    may_resume_ = false;
     exchange_.request(Request::kDisarm);
     return {{"ok", true}};
 }
@@ -208,7 +225,7 @@ Service::Json Service::change_state(Request request, ExecutionEvent event) {
     const std::uint64_t before = exchange_.answer.load(std::memory_order_acquire) >> 32;
     exchange_.request(request);
     std::uint64_t answer = 0;
-    const bool answered = poll_until([&] {
+    const bool answered = answered_or_withdrawn(request, [&] {
         answer = exchange_.answer.load(std::memory_order_acquire);
         return answer >> 32 != before;
     });

@@ -41,6 +41,9 @@ class Service {
     [[nodiscard]] Json load(const Json& request);
     [[nodiscard]] Json arm();
     [[nodiscard]] Json disarm();
+    [[nodiscard]] Json unload();
+    template <typename Answered>
+    [[nodiscard]] bool answered_or_withdrawn(Request request, Answered answered);
     // Of a pause, resume or clear.
     [[nodiscard]] Json change_state(Request request, ExecutionEvent event);
     [[nodiscard]] Json simulate(const Json& request);
@@ -63,6 +66,7 @@ class Service {
     OperatorInputs inputs_;
     std::deque<double> metrics_;
     bool may_resume_{false};
+    bool loaded_before_{false};
     bool marker_failed_{false};
 };
 

@@ -5,8 +5,10 @@ namespace {
 
 using shm::Counter;
 
-// In a row: a candidate that gets no time will not be tried by waiting longer.
+// In a trial: a candidate that gets no time will not be tried by waiting longer.
 constexpr std::uint64_t kMaxSkipped = 100;
+// In a row: what it set before is as old then as any setpoint may be (rule 6).
+constexpr std::uint64_t kMaxStale = 2;
 
 }  // namespace
 
@@ -14,7 +16,7 @@ void Staging::begin(LoadedController* candidate) {
     withdraw(Ground::kSuperseded);
     candidate_ = candidate;
     stage_ = candidate->first_stage;
-    stage_ticks_ = tick_ = skipped_ = 0;
+    stage_ticks_ = tick_ = skipped_ = skipped_in_trial_ = 0;
     output_ = {};
     canary_.begin();
     ladder_.clear();
@@ -25,6 +27,7 @@ void Staging::withdraw(Ground ground) {
 }
 
 LoadedController* Staging::tick(const wasm::TickInput& input, Setpoint& setpoint) {
+    stopped_the_robot_ = false;
     canary_.follow(setpoint);
     if (input.left_ns < wasm::kMinSharedNs) {
         skip();
@@ -36,7 +39,8 @@ LoadedController* Staging::tick(const wasm::TickInput& input, Setpoint& setpoint
     // one: the drives never hear the old controller again once they have heard the new one.
     const bool heard =
         stage_ == Stage::kCanary || (stage_ == Stage::kActive && config_.control.canary_ticks > 0);
-    if (heard && tick_ > 0) exchange_.counters.add(Counter::kCanaryLimited, canary_.blend(output_, setpoint));
+    if (heard && tick_ > 0 && skipped_ <= kMaxStale)
+        exchange_.counters.add(Counter::kCanaryLimited, canary_.blend(output_, setpoint));
     if (stage_ != Stage::kActive) return nullptr;
     LoadedController* passed = candidate_;
     end(Verdict::kActivated, Ground::kNone);
@@ -50,12 +54,15 @@ bool Staging::run(const wasm::TickInput& input) {
     // The ring belongs to the active one.
     exchange_.counters.add(Counter::kMetricsDropped, output_.metric_count + output_.metrics_dropped);
     const Ground ground = judge(result);
+    stopped_the_robot_ = output_.estop_requested && stage_ == Stage::kCanary;
     if (ground != Ground::kNone) reject(ground);
     return ground == Ground::kNone;
 }
 
-// The order is that of wasm::output_problem, which puts the same into words.
+// A request for an e-stop outweighs what became of the tick that made it. After that the order is that of
+// wasm::output_problem, which puts the same into words.
 Ground Staging::judge(wasm::TickResult result) {
+    if (output_.estop_requested) return Ground::kEstopRequest;
     if (result == wasm::TickResult::kTrap) return Ground::kTrap;
     if (result == wasm::TickResult::kDeadline) return Ground::kOverrun;
     // Late by the clock alone: the machine may have held it up.
@@ -63,13 +70,13 @@ Ground Staging::judge(wasm::TickResult result) {
     if (output_.not_finite_count > 0) return Ground::kNotFinite;
     if (output_.no_channel_count > 0) return Ground::kNoChannel;
     if (output_.clamped_count > 0) return Ground::kOutsideLimits;
-    if (output_.estop_requested) return Ground::kEstopRequest;
     return Ground::kNone;
 }
 
 void Staging::skip() {
     exchange_.counters.add(Counter::kCandidateTicksSkipped);
-    if (++skipped_ > kMaxSkipped) reject(Ground::kStarved);
+    ++skipped_;
+    if (++skipped_in_trial_ > kMaxSkipped) reject(Ground::kStarved);
 }
 
 void Staging::advance() {

@@ -32,6 +32,8 @@ class Staging {
     // One tick of the candidate after one of the active controller, whose setpoint may be replaced (canary).
     // Returns the candidate when it has passed: it is the caller's to activate.
     [[nodiscard]] LoadedController* tick(const wasm::TickInput& input, Setpoint& setpoint);
+    // True after a tick in which a canary asked for an e-stop: the drives hear it, so it gets one (rule 8).
+    [[nodiscard]] bool stopped_the_robot() const { return stopped_the_robot_; }
     // How many ticks the candidate had.
     [[nodiscard]] std::uint64_t ticks() const { return tick_; }
 
@@ -54,6 +56,8 @@ class Staging {
     std::uint64_t stage_ticks_{0};
     std::uint64_t tick_{0};
     std::uint64_t skipped_{0};  // in a row
+    std::uint64_t skipped_in_trial_{0};
+    bool stopped_the_robot_{false};
     wasm::TickOutput output_;
     StagingOutcome outcome_;
 };

@@ -207,6 +207,7 @@ void Tier1::show_samples() {
 
 // Rule 1: a complete frame to every drive, in every mode.
 void Tier1::send_commands() {
+    if (!shm::is_armed(data_.mode)) bus_.cancel_enables();
     bool all_sent = true;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;

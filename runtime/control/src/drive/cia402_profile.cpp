@@ -79,7 +79,7 @@ std::uint16_t Profile::word_towards_operation() const {
             return kSwitchOn;
         case State::kSwitchedOn:
         case State::kOperationEnabled:
-            return kEnableOperation;
+            return right_mode_ ? kEnableOperation : kSwitchOn;
         case State::kQuickStopActive:
             return kDisableVoltage;
         case State::kNotReady:
@@ -98,7 +98,7 @@ std::uint16_t Profile::word_that_keeps() const {
         case State::kSwitchedOn:
             return kSwitchOn;
         case State::kOperationEnabled:
-            return kEnableOperation;
+            return right_mode_ ? kEnableOperation : kSwitchOn;
         case State::kQuickStopActive:
             return kQuickStop;
         case State::kNotReady:
@@ -153,12 +153,15 @@ std::optional<DriveSample> Profile::decode(const CanFrame& frame) {
 DriveSample Profile::decode_status(const CanFrame& frame) {
     const auto state = state_of(get_u16(frame, 0));
     if (state == State::kFault && state_ != State::kFault) enabling_cycles_ = 0;
+    // Whoever had it cleared: the core, the drive itself, or its own panel.
+    const bool was_in_fault = in_fault();
     state_ = state;
-    // In another mode the target would mean something else: such a drive is not ready.
-    const bool right_mode = static_cast<std::int8_t>(frame.data[2]) == static_cast<std::int8_t>(mode_);
+    if (was_in_fault && !in_fault()) emergency_ = 0;
+    right_mode_ = static_cast<std::int8_t>(frame.data[2]) == static_cast<std::int8_t>(mode_);
+    if (right_mode_) mode_refused_ = false;
     DriveSample sample;
     sample.position = get_i32(frame, 3) / counts_per_unit_;
-    sample.axis_state = state_ == State::kOperationEnabled && right_mode ? kDriveEnabled : kDriveIdle;
+    sample.axis_state = state_ == State::kOperationEnabled && right_mode_ ? kDriveEnabled : kDriveIdle;
     sample.axis_error = error();
     return sample;
 }
@@ -171,7 +174,13 @@ DriveSample Profile::decode_heartbeat(const CanFrame& frame) {
     // It sends no PDO: what it said last is over.
     needs_start_ = true;
     state_.reset();
+    right_mode_ = false;
     enabling_cycles_ = 0;
+    // It has just started: what it reported before is over.
+    if (static_cast<NmtState>(frame.data[0]) == NmtState::kBootUp) {
+        emergency_ = 0;
+        mode_refused_ = false;
+    }
     sample.axis_state = kDriveIdle;
     return sample;
 }
@@ -186,6 +195,7 @@ DriveSample Profile::decode_emergency(const CanFrame& frame) {
 std::optional<DriveSample> Profile::decode_sdo(const CanFrame& frame) {
     if (frame.data[0] != kSdoAbort || get_u16(frame, 1) != kModesOfOperation) return std::nullopt;
     mode_refused_ = true;
+    enabling_cycles_ = 0;
     DriveSample sample;
     sample.axis_error = error();
     return sample;

@@ -3,7 +3,8 @@
 // The state machine is walked one transition a cycle: command() sends the control word that the last status
 // word calls for. Outside enable() it is the one that keeps the drive in its state, so nothing is switched on
 // or off by a process that only commands (the safety daemon). A drive that was never heard gets a quick stop:
-// in no state does that enable.
+// in no state does that enable. And none goes into operation, or stays in it, before it has said that it is
+// in the mode of its channel: in another one the target would mean something else.
 #pragma once
 
 #include "drive/cia402.hpp"
@@ -17,6 +18,7 @@ class Profile final : public DriveProfile {
 
     DriveFrames command(double value) override;
     DriveFrames enable() override;
+    void cancel_enable() override { enabling_cycles_ = 0; }
     DriveFrames clear_errors() override;
     DriveFrames idle() override;
     std::optional<DriveSample> decode(const CanFrame& frame) override;
@@ -40,6 +42,7 @@ class Profile final : public DriveProfile {
     double counts_per_unit_;
     Mode mode_;
     std::optional<State> state_;
+    bool right_mode_{false};              // by its last status: it is in mode_
     std::optional<std::int32_t> target_;  // last one sent
     int enabling_cycles_{0};              // left of an enable()
     bool reset_fault_{false};             // next control word has the rising edge

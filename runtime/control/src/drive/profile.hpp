@@ -49,6 +49,8 @@ class DriveProfile {
     // and by the command() frames of the next hundred cycles. Whoever calls it repeats it until the drive
     // says that it is enabled.
     [[nodiscard]] virtual DriveFrames enable() = 0;
+    // Ends what enable() began: no frame of command() goes on with it.
+    virtual void cancel_enable() {}
     [[nodiscard]] virtual DriveFrames clear_errors() = 0;
     // Takes the torque away.
     [[nodiscard]] virtual DriveFrames idle() = 0;

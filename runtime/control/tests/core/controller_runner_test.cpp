@@ -114,9 +114,25 @@ INSTANTIATE_TEST_SUITE_P(
                                 out.not_finite_channel = 1;
                                 return set_first(1.0, out);
                             }},
-                    Failure{ControllerFault::kEstopRequest, [](auto, const auto&, auto& out) {
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
                                 out.estop_requested = true;
                                 return set_first(1.0, out);
+                            }},
+                    // Asked for, or not finite, and then trapped or interrupted: it latches (rules 5 and 8).
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
+                                out.estop_requested = true;
+                                return wasm::TickResult::kTrap;
+                            }},
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
+                                out.estop_requested = true;
+                                return wasm::TickResult::kDeadline;
+                            }},
+                    Failure{ControllerFault::kNotFinite, [](auto, const auto&, auto& out) {
+                                out.not_finite_count = 1;
+                                return wasm::TickResult::kTrap;
                             }}));
 
 wasm::TickResult late(std::int64_t, const wasm::TickInput&, wasm::TickOutput& out) {

@@ -83,9 +83,11 @@ TEST_F(InputsTest, EachGrowsOldByItself) {
 }
 
 // A message that overtook another does not come back as the newer wish.
-TEST_F(InputsTest, OlderSampleDoesNotReplaceANewerOne) {
+TEST_F(InputsTest, OlderSampleIsRefusedBesideANewerOne) {
     ASSERT_EQ(take({{"forward", 0.0}}, kNow)["ok"], true);
-    ASSERT_EQ(take({{"forward", 0.9}}, kNow - 50 * kMs)["ok"], true);
+    const json late = take({{"forward", 0.9}}, kNow - 50 * kMs);
+    EXPECT_EQ(late["ok"], false);
+    EXPECT_NE(late["error"].get<std::string>().find("only one sender may steer"), std::string::npos) << late;
     EXPECT_EQ(read(kNow)[0], 0.0);
 }
 

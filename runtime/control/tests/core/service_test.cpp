@@ -179,6 +179,40 @@ TEST_F(ServiceTest, ResumesByItselfOnlyAfterAnInterruptionWhileArmed) {
     await(mode_is("running"));
 }
 
+// Whoever disarms, unloads or loads another controller has taken charge: nothing moves by itself after that.
+TEST_F(ServiceTest, APersonsWishEndsTheRightToResume) {
+    const auto note = rig.run_directory.path() / "state" / "armed";
+    const auto interrupted = [&] {
+        std::filesystem::create_directories(note.parent_path());
+        std::ofstream(note) << "armed";
+        start(ResumeMode::kAuto);
+    };
+    const auto stays_disarmed = [&] {
+        for (int i = 0; i < 20; ++i) service->keep_house();
+        const auto cycle = ask({{"op", "status"}})["cycle"].get<std::uint64_t>();
+        await([=](const json& s) { return s["cycle"] > cycle + 200; });
+        EXPECT_EQ(ask({{"op", "status"}})["mode"], "disarmed");
+    };
+    interrupted();
+    ask({{"op", "disarm"}});
+    load(kStill);
+    stays_disarmed();
+    interrupted();
+    ask({{"op", "unload"}});
+    load(kStill);
+    stays_disarmed();
+}
+
+// What was told to be refused does not happen later.
+TEST_F(ServiceTest, ARequestThatTheLoopDidNotTakeIsTakenBack) {
+    load(kStill);
+    stop();
+    const json refused = ask({{"op", "arm"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("does not answer"), std::string::npos);
+    EXPECT_EQ(rig.exchange.requests.load(), 0u);
+}
+
 TEST_F(ServiceTest, DoesNotResumeAfterALatchedStop) {
     std::filesystem::create_directories(rig.run_directory.path() / "state");
     std::ofstream(rig.run_directory.path() / "state" / "armed");

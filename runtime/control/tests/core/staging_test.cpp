@@ -146,16 +146,15 @@ const Misdeed kMisdeeds[] = {
          out.no_channel_count = 1;
          return set_first(1.0, out);
      }},
-    {"outside_limits", Ground::kOutsideLimits,
-     [](auto, const auto&, auto& out) {
+    {"outside_limits", Ground::kOutsideLimits, [](auto, const auto&, auto& out) {
          out.clamped_count = 1;
          out.clamped_channel = 0;
          return set_first(10.0, out);
-     }},
-    {"estop_request", Ground::kEstopRequest, [](auto, const auto&, auto& out) {
-         out.estop_requested = true;
-         return set_first(1.0, out);
      }}};
+const Misdeed kEstopRequest{"estop_request", Ground::kEstopRequest, [](auto, const auto&, auto& out) {
+                                out.estop_requested = true;
+                                return set_first(1.0, out);
+                            }};
 
 class Candidate : public Trial, public testing::WithParamInterface<std::tuple<Misdeed, std::int64_t>> {};
 TEST_P(Candidate, ThatDoesWrongIsRejectedAloneAndTheActiveOneGoesOn) {
@@ -181,6 +180,41 @@ TEST_P(Candidate, ThatDoesWrongIsRejectedAloneAndTheActiveOneGoesOn) {
 }
 INSTANTIATE_TEST_SUITE_P(All, Candidate,
                          testing::Combine(testing::ValuesIn(kMisdeeds), testing::Values(0, 3, 5, 7)));
+INSTANTIATE_TEST_SUITE_P(InShadow, Candidate,
+                         testing::Combine(testing::Values(kEstopRequest), testing::Values(0, 3)));
+
+// Rule 8. The drives hear a canary: it is a controller that moves the robot.
+TEST_F(Trial, ACanaryThatAsksForAnEstopGetsOneAlsoIfItFailsInTheSameTick) {
+    for (const auto result : {wasm::TickResult::kOk, wasm::TickResult::kTrap, wasm::TickResult::kDeadline}) {
+        active = &load(sets(1.0));
+        tick();
+        stage([&](std::int64_t number, const auto&, auto& out) {
+            out.estop_requested = number == 6;
+            return number == 6 ? result : set_first(1.0, out);
+        });
+        for (int i = 0; i < 6; ++i) ASSERT_EQ(tick().fault, ControllerFault::kNone) << i;
+        EXPECT_EQ(tick().fault, ControllerFault::kEstopRequest);
+        EXPECT_EQ(lifecycle().outcome.ground, Ground::kEstopRequest);
+        EXPECT_EQ(lifecycle().outcome.stage, Stage::kCanary);
+    }
+}
+
+// Rule 6: what a canary set last grows old like any setpoint.
+TEST_F(Trial, WhatACanarySetLastIsNotSentForLongerThanASetpointMayBe) {
+    std::int64_t used_ns = 0;
+    active = &load([&](auto, const auto&, auto& out) {
+        runner_clock() += used_ns;
+        return set_first(1.0, out);
+    });
+    tick();
+    stage(sets(2.5));
+    for (int i = 0; i < 6; ++i) tick();
+    ASSERT_EQ(exchange.setpoint.latest().value[0], 2.5);
+    used_ns = 7'000'000;
+    EXPECT_EQ(tick().value[0], 2.5);
+    EXPECT_EQ(tick().value[0], 2.5);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(tick().value[0], 1.0) << i;
+}
 
 // Rule 7: both share the budget, and the active one never waits.
 TEST_F(Trial, HasWhatTheActiveOneLeftOfTheBudget) {

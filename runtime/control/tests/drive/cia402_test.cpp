@@ -94,6 +94,47 @@ TEST_F(Cia402, TheWalkEndsByItselfIfNobodyRepeatsIt) {
     EXPECT_EQ(word_after(profile_, State::kSwitchOnDisabled), 0x00);
 }
 
+// Hazard: the stop comes while a slow drive is on its way into operation.
+TEST_F(Cia402, ACancelledWalkGoesNoFurther) {
+    (void)profile_.enable();
+    ASSERT_EQ(word_after(profile_, State::kSwitchOnDisabled), 0x06);
+    profile_.cancel_enable();
+    for (int cycle = 0; cycle < 200; ++cycle) {
+        ASSERT_EQ(word_after(profile_, State::kReadyToSwitchOn), 0x06);
+        ASSERT_EQ(word_after(profile_, State::kSwitchedOn), 0x07);
+    }
+}
+
+TEST_F(Cia402, ADriveThatHasNotSaidItsModeIsNotPutIntoOperation) {
+    (void)profile_.enable();
+    for (int cycle = 0; cycle < 50; ++cycle) {
+        ASSERT_TRUE(profile_.decode(status(State::kSwitchedOn, 0)));
+        ASSERT_EQ(get_u16(profile_.command(0.0)[0], 0), 0x07);
+    }
+    EXPECT_EQ(word_after(profile_, State::kSwitchedOn), 0x0F);
+    // In operation in another mode: out of it.
+    ASSERT_TRUE(profile_.decode(status(State::kOperationEnabled, 1)));
+    EXPECT_EQ(get_u16(profile_.command(0.0)[0], 0), 0x07);
+}
+
+TEST_F(Cia402, ARefusedModeEndsTheWalk) {
+    (void)profile_.enable();
+    ASSERT_TRUE(
+        profile_.decode({.id = 0x583, .size = 8, .data = {0x80, 0x60, 0x60, 0x00, 0x30, 0x00, 0x09, 0x06}}));
+    EXPECT_EQ(word_after(profile_, State::kReadyToSwitchOn), 0x06);
+}
+
+TEST_F(Cia402, AnErrorOfBeforeARestartOrAResetIsOver) {
+    CanFrame emergency{.id = 0x083, .size = 8};
+    put_u16(emergency, 0, 0x3220);
+    ASSERT_TRUE(profile_.decode(emergency));
+    ASSERT_TRUE(profile_.decode({.id = 0x703, .size = 1, .data = {0x00}}));
+    EXPECT_EQ(profile_.decode(status(State::kSwitchOnDisabled))->axis_error, 0u);
+    ASSERT_TRUE(profile_.decode(emergency));
+    EXPECT_EQ(profile_.decode(status(State::kFault))->axis_error, 0x3220u);
+    EXPECT_EQ(profile_.decode(status(State::kSwitchOnDisabled))->axis_error, 0u);
+}
+
 TEST_F(Cia402, ADriveThatWasNeverHeardGetsAQuickStop) {
     EXPECT_EQ(get_u16(profile_.command(0.3)[0], 0), 0x02);
     (void)profile_.enable();

@@ -60,7 +60,7 @@ class Trials:
         return outcome
 
     async def end(self, generation: int) -> None:
-        """End the trial of a controller whose deployment is over, on a connection of its own; nothing if it has ended."""
+        """End the trial of a controller whose deployment is over, over a connection of its own, unless it has ended."""
         try:
             async with await CoreClient.connect(self._run_directory, timeout_s=10.0) as core:
                 await _withdraw(core, generation)

@@ -56,30 +56,29 @@ class Wires:
         """Unplug the chip, and whatever is on it."""
         self._shell(f"echo 0 > {CHIP}/live && rmdir {CHIP}/bank0 {CHIP}")
 
-    def close_contact(self, line: int) -> None:
-        """Close the contact on a line."""
-        self._pull(line, "pull-up")
+    def close_contact(self, *lines: int) -> None:
+        """Close the contacts on lines."""
+        self._pull(lines, "pull-up")
 
-    def open_contact(self, line: int) -> None:
-        """Open the contact on a line."""
-        self._pull(line, "pull-down")
+    def open_contact(self, *lines: int) -> None:
+        """Open the contacts on lines."""
+        self._pull(lines, "pull-down")
 
     def release(self) -> None:
         """Release the e-stop: both contacts close."""
-        self.close_contact(_FIRST)
-        self.close_contact(_SECOND)
+        self.close_contact(_FIRST, _SECOND)
 
     def press(self) -> None:
         """Press the e-stop: both contacts open."""
-        self.open_contact(_FIRST)
-        self.open_contact(_SECOND)
+        self.open_contact(_FIRST, _SECOND)
 
     def enabled(self) -> bool:
         """Return the level of the enable line."""
         return self._shell(f"cat {self._line(ENABLE_LINE)}/value").strip() == "1"
 
-    def _pull(self, line: int, level: str) -> None:
-        self._shell(f"echo {level} > {self._line(line)}/pull")
+    def _pull(self, lines: tuple[int, ...], level: str) -> None:
+        # One command: two logins of an emulated robot can be further apart than contacts may disagree.
+        self._shell(" && ".join(f"echo {level} > {self._line(line)}/pull" for line in lines))
 
     def _line(self, line: int) -> str:
         return f"{LINKS}/sim_gpio{line}"
@@ -113,7 +112,10 @@ def _reset(robot: Robot) -> None:
 
 
 def _wait_standing(robot: Robot, cause: str) -> None:
-    wait_until(f"{cause} stands", lambda: robot.safety()["standing"] == cause)
+    try:
+        wait_until(f"{cause} stands", lambda: robot.safety()["standing"] == cause)
+    except BenchError as error:
+        raise BenchError(f"{error}; what stands: {robot.safety()}") from None
 
 
 def _refused(robot: Robot) -> str:

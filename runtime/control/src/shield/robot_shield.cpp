@@ -31,7 +31,7 @@ Motion between(const Motion& a, const Motion& b, double share) {
 ChannelContext context_of(const CommandChannel& channel, std::span<const StateSample> state) {
     if (!channel.position_state) return {};
     const StateSample& sample = state[*channel.position_state];
-    return {sample.value, sample.fresh};
+    return {.position = sample.value, .position_fresh = sample.fresh};
 }
 
 bool start_within(const ChannelRules& rules, const Motion& start) {
@@ -134,12 +134,14 @@ bool Shield::group_must_stop(const Group& group, const ShieldInput& input, doubl
 }
 
 // Hazard: two drives on one axis that hold what each of them measures pull against each other.
+// Only of positions: the tolerance of velocities says nothing of where the two are.
 void Shield::hold_one_place(const Mimic& mimic) {
+    if (rules_[mimic.follower].kind != ChannelKind::kPosition) return;
     const ChannelContext& leader = context_[mimic.leader];
     ChannelContext& follower = context_[mimic.follower];
     if (!history_[mimic.follower].started || !measured(leader) || !measured(follower)) return;
     const double rest = mimic.image(leader.position);
-    if (std::abs(rest - follower.position) <= mimic.tolerance) follower.position = rest;
+    if (std::abs(rest - follower.position) <= mimic.tolerance) follower.hold = rest;
 }
 
 // The follower's own wish is not looked at, but for counting.

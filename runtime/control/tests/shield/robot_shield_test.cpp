@@ -199,6 +199,53 @@ TEST(Mimic, AStopHoldsBothInOnePlace) {
     }
 }
 
+// Two wheels on one rail: what they measure has no common zero, and their tolerance is a velocity.
+RobotConfig rail() {
+    RobotConfig robot;
+    for (const std::size_t c : {0, 1}) {
+        CommandChannel channel = other_channel(c == 0 ? "ahead" : "behind", ChannelKind::kVelocity, 1.0, 2.0);
+        channel.position_limits = Range{-1.0, c == 0 ? 5.0 : 1.0};
+        channel.position_state = c;
+        robot.commands.push_back(channel);
+        robot.states.push_back({.name = channel.name + ".position",
+                                .unit = "m",
+                                .drive = c,
+                                .quantity = Quantity::kPosition,
+                                .limits = {-9.0, 9.0},
+                                .max_age_ns = 20'000'000});
+    }
+    robot.couplings = {{.name = "rail",
+                        .channels = {0, 1},
+                        .factors = {-1.0, 1.0},
+                        .limits = {-0.5, 0.5},
+                        .mimic = true,
+                        .multiplier = 1.0,
+                        .offset = 0.0,
+                        .tolerance = 0.5}};
+    return robot;
+}
+
+// Hazard: a follower that is judged by its leader's position runs past its own limit by all they differ.
+TEST(Mimic, AFollowerOfAVelocityIsJudgedByItsOwnPosition) {
+    for (const double jerk : {0.0, 50.0}) {
+        RobotConfig config = rail();
+        for (CommandChannel& channel : config.commands) {
+            if (jerk > 0.0) channel.max_jerk = jerk;
+        }
+        Shield shield(config);
+        std::vector<StateSample> state{{0.0, true}, {0.3, true}};
+        const std::vector<double> wish{1.0, 1.0};
+        for (int i = 0; i < 5000; ++i) {
+            const auto sent = shield.filter({.wish = wish, .set = 3, .state = state, .follow = true}, kDt);
+            for (std::size_t c = 0; c < 2; ++c) state[c].value += sent[c] * kDt;
+            ASSERT_LE(state[1].value, 1.0 + 1e-9) << "frame " << i;
+            ASSERT_LE(std::abs(sent[1] - sent[0]), 0.5 + 1e-9) << "frame " << i;
+        }
+        EXPECT_GT(state[1].value, 0.95) << "it gave up early";
+        EXPECT_EQ(shield.counts().conflict, 0u);
+    }
+}
+
 double slowest_stop_s(const CommandChannel& channel) {
     return channel.max_rate / channel.max_accel + channel.max_accel / channel.max_jerk.value_or(1e9) + 0.1;
 }

@@ -71,10 +71,12 @@ std::optional<Range> part_inside(const Box& box, const Vector3d& from, const Vec
 double covered_until(std::span<const Box> boxes, const Vector3d& from, const Vector3d& to, double margin_m) {
     double covered = 0.0;
     for (std::size_t round = 0; round < boxes.size() && covered < 1.0; ++round) {
+        const double before = covered;
         for (const Box& box : boxes) {
             const auto part = part_inside(box, from, to, -margin_m);
             if (part && part->min <= covered) covered = std::max(covered, part->max);
         }
+        if (covered == before) break;  // a gap: no later round finds another way
     }
     return covered;
 }

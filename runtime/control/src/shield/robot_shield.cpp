@@ -31,7 +31,7 @@ Motion between(const Motion& a, const Motion& b, double share) {
 ChannelContext context_of(const CommandChannel& channel, std::span<const StateSample> state) {
     if (!channel.position_state) return {};
     const StateSample& sample = state[*channel.position_state];
-    return {sample.value, sample.fresh};
+    return {.position = sample.value, .position_fresh = sample.fresh};
 }
 
 bool start_within(const ChannelRules& rules, const Motion& start) {
@@ -109,7 +109,7 @@ void Shield::choose(const ShieldInput& input, double dt_s) {
         rules_[c].speed_scale = follow ? zone.speed_scale : 1.0;
     }
     stop_together(input, dt_s);
-    for (Mimic& mimic : mimics_) follow_leader(mimic, input);
+    follow_leaders(input);
 }
 
 // A channel that has to stop takes those with it that owe something to it.
@@ -134,31 +134,56 @@ bool Shield::group_must_stop(const Group& group, const ShieldInput& input, doubl
 }
 
 // Hazard: two drives on one axis that hold what each of them measures pull against each other.
+// Only of positions: the tolerance of velocities says nothing of where the two are.
 void Shield::hold_one_place(const Mimic& mimic) {
+    if (rules_[mimic.follower].kind != ChannelKind::kPosition) return;
     const ChannelContext& leader = context_[mimic.leader];
     ChannelContext& follower = context_[mimic.follower];
     if (!history_[mimic.follower].started || !measured(leader) || !measured(follower)) return;
     const double rest = mimic.image(leader.position);
-    if (std::abs(rest - follower.position) <= mimic.tolerance) follower.position = rest;
+    if (std::abs(rest - follower.position) <= mimic.tolerance) follower.hold = rest;
+}
+
+// Every mimic is looked at before any follower is led: one that waits stops the leader of others too.
+void Shield::follow_leaders(const ShieldInput& input) {
+    std::uint32_t waiting = 0;  // leaders
+    for (Mimic& mimic : mimics_) {
+        hold_one_place(mimic);
+        if (action_[mimic.leader] == Action::kStop) continue;
+        count_wish(mimic, input);
+        mimic.waiting = must_wait(mimic);
+        if (mimic.waiting) waiting |= bit(mimic.leader);
+    }
+    for (const Mimic& mimic : mimics_) {
+        if ((waiting & bit(mimic.leader)) != 0) {
+            follow_to_stop(mimic);
+        } else if (action_[mimic.leader] != Action::kStop) {
+            wish_[mimic.follower] = mimic.image(led_to(mimic.leader));
+            action_[mimic.follower] = action_[mimic.leader];
+        }
+    }
+}
+
+// The leader waits: each of its followers goes to the place that belongs to where it comes to rest.
+void Shield::follow_to_stop(const Mimic& mimic) {
+    const ChannelRules& rules = rules_[mimic.leader];
+    const Motion ahead = motion_of(rules, history_[mimic.leader], context_[mimic.leader]);
+    const double rest = rules.kind == ChannelKind::kPosition ? stopping_point(ahead, rules.motion) : 0.0;
+    wish_[mimic.follower] = mimic.image(rest);
+    action_[mimic.follower] = Action::kFollow;
+    action_[mimic.leader] = Action::kStop;
+}
+
+// Where the leader goes by its wish.
+double Shield::led_to(std::size_t leader) const {
+    return std::clamp(wish_[leader], rules_[leader].limits.min, rules_[leader].limits.max);
 }
 
 // The follower's own wish is not looked at, but for counting.
-void Shield::follow_leader(Mimic& mimic, const ShieldInput& input) {
-    hold_one_place(mimic);
-    if (action_[mimic.leader] == Action::kStop) return;
-    const Range& limits = rules_[mimic.leader].limits;
-    const bool set = (input.set & bit(mimic.follower)) != 0;
-    const double image = mimic.image(std::clamp(wish_[mimic.leader], limits.min, limits.max));
-    if (set && !(std::abs(wish_[mimic.follower] - image) <= mimic.tolerance)) ++counts_.coupling;
-    wish_[mimic.follower] = image;
-    action_[mimic.follower] = action_[mimic.leader];
-    mimic.waiting = must_wait(mimic);
-    if (!mimic.waiting) return;
-    action_[mimic.leader] = Action::kStop;
-    action_[mimic.follower] = Action::kFollow;
-    const Motion ahead = motion_of(rules_[mimic.leader], history_[mimic.leader], context_[mimic.leader]);
-    const bool position = rules_[mimic.leader].kind == ChannelKind::kPosition;
-    wish_[mimic.follower] = mimic.image(position ? stopping_point(ahead, rules_[mimic.leader].motion) : 0.0);
+void Shield::count_wish(const Mimic& mimic, const ShieldInput& input) {
+    if ((input.set & bit(mimic.follower)) == 0) return;
+    const double off = std::abs(wish_[mimic.follower] - mimic.image(led_to(mimic.leader)));
+    if (!(off <= mimic.tolerance)) ++counts_.coupling;
 }
 
 // Out of tolerance, or not in one motion: the two would drift apart. It ends when both stand in their places.

@@ -71,7 +71,10 @@ class Shield {
     void add_mimic(const Coupling& coupling);
     void add_group(std::span<const std::size_t> channels, const Coupling* coupling);
     void choose(const ShieldInput& input, double dt_s);
-    void follow_leader(Mimic& mimic, const ShieldInput& input);
+    void follow_leaders(const ShieldInput& input);
+    void follow_to_stop(const Mimic& mimic);
+    [[nodiscard]] double led_to(std::size_t leader) const;
+    void count_wish(const Mimic& mimic, const ShieldInput& input);
     void hold_one_place(const Mimic& mimic);
     [[nodiscard]] bool must_wait(const Mimic& mimic) const;
     void stop_together(const ShieldInput& input, double dt_s);

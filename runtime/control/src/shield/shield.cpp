@@ -92,7 +92,7 @@ bool needs_position(const ChannelRules& rules) {
 
 // Where a position channel stays once it stands: where the joint is, unless that is outside the limits.
 double hold_point(const ChannelRules& rules, const ChannelContext& context, const ChannelHistory& history) {
-    const double rest = measured(context) ? context.position : history.sent;
+    const double rest = measured(context) ? context.hold.value_or(context.position) : history.sent;
     if (!inside(rules.limits, history.sent)) return rest;
     return std::clamp(rest, rules.limits.min, rules.limits.max);
 }

@@ -52,6 +52,8 @@ struct ChannelRules {
 struct ChannelContext {
     double position{};      // measured, if the channel has a position_state
     bool position_fresh{};  // within its age limit
+    // Where a position channel stays once it stands, if not where it was measured. No rule looks at it.
+    std::optional<double> hold{};
 };
 
 // The memory of one channel between cycles. Assign {} whenever a drive is enabled: the next call then starts

@@ -199,6 +199,122 @@ TEST(Mimic, AStopHoldsBothInOnePlace) {
     }
 }
 
+// One leader with the followers kA and kB; the first mimic names `first`.
+RobotConfig two_followers(Channel first) {
+    RobotConfig robot = coupled({});
+    for (const std::size_t c : {kA, kB}) {
+        robot.commands[c] = robot.commands[kFollower];
+        robot.commands[c].name = c == kA ? "a" : "b";
+        robot.commands[c].position_state = c;
+    }
+    for (const Channel c : {first, first == kA ? kB : kA}) {
+        Coupling mimic = whole_robot().couplings.front();
+        mimic.name = "mimic of " + robot.commands[c].name;
+        mimic.channels = {kLeader, c};
+        robot.couplings.push_back(mimic);
+    }
+    return robot;
+}
+
+class TwoFollowers : public ::testing::TestWithParam<Channel> {  // which of them the first mimic names
+  protected:
+    TwoFollowers() {
+        robot_.state[kA].value = robot_.state[kB].value = 0.1;
+        robot_.wish[kLeader] = 0.5;
+        robot_.wish[kA] = robot_.wish[kB] = 0.4;  // not what the coupling says
+    }
+    static double place(double leader) { return -0.5 * leader + 0.1; }
+
+    void expect_arrival() {
+        robot_.frames(3000);
+        EXPECT_NEAR(robot_.sent(kLeader), 0.5, 1e-9) << "it waits for ever";
+        EXPECT_NEAR(robot_.sent(kA), -0.15, 1e-9);
+        EXPECT_NEAR(robot_.sent(kB), -0.15, 1e-9);
+        EXPECT_NO_FATAL_FAILURE(robot_.check_couplings());
+    }
+    WholeRobot robot_{two_followers(GetParam())};
+};
+
+TEST_P(TwoFollowers, WhileOneIsWaitedForTheOtherStaysWithItsLeader) {
+    robot_.state[kA].value = 0.0;
+    for (int i = 0; i < 300; ++i) {
+        (void)robot_.frame(kDt);
+        if (std::abs(robot_.sent(kA) - 0.1) > 2e-3) {
+            ASSERT_EQ(robot_.sent(kLeader), 0.0) << "frame " << i;
+            ASSERT_EQ(robot_.sent(kB), 0.1) << "frame " << i;
+        }
+        ASSERT_NEAR(robot_.sent(kB), place(robot_.sent(kLeader)), 1e-3 + 1e-7) << "frame " << i;
+        ASSERT_NO_FATAL_FAILURE(robot_.check_channels());
+    }
+    expect_arrival();
+}
+
+// A drive that was enabled anew starts from where it is.
+TEST_P(TwoFollowers, OneThatFallsBehindInMotionStopsAllInOneMotion) {
+    robot_.frames(400);
+    ASSERT_GT(robot_.velocity(kLeader), 0.3);
+    robot_.shield.forget(kA);
+    robot_.state[kA].value += 0.05;
+    bool waited = false;
+    for (int i = 0; i < 1000; ++i) {
+        (void)robot_.frame(kDt);
+        waited = waited || robot_.velocity(kLeader) == 0.0;
+        ASSERT_NEAR(robot_.sent(kB), place(robot_.sent(kLeader)), 1e-3 + 1e-7) << "frame " << i;
+        ASSERT_NO_FATAL_FAILURE(robot_.check_channels());
+    }
+    EXPECT_TRUE(waited);
+    expect_arrival();
+}
+
+INSTANTIATE_TEST_SUITE_P(Orders, TwoFollowers, ::testing::Values(kA, kB));
+
+// Two wheels on one rail: what they measure has no common zero, and their tolerance is a velocity.
+RobotConfig rail() {
+    RobotConfig robot;
+    for (const std::size_t c : {0, 1}) {
+        CommandChannel channel = other_channel(c == 0 ? "ahead" : "behind", ChannelKind::kVelocity, 1.0, 2.0);
+        channel.position_limits = Range{-1.0, c == 0 ? 5.0 : 1.0};
+        channel.position_state = c;
+        robot.commands.push_back(channel);
+        robot.states.push_back({.name = channel.name + ".position",
+                                .unit = "m",
+                                .drive = c,
+                                .quantity = Quantity::kPosition,
+                                .limits = {-9.0, 9.0},
+                                .max_age_ns = 20'000'000});
+    }
+    robot.couplings = {{.name = "rail",
+                        .channels = {0, 1},
+                        .factors = {-1.0, 1.0},
+                        .limits = {-0.5, 0.5},
+                        .mimic = true,
+                        .multiplier = 1.0,
+                        .offset = 0.0,
+                        .tolerance = 0.5}};
+    return robot;
+}
+
+// Hazard: a follower that is judged by its leader's position runs past its own limit by all they differ.
+TEST(Mimic, AFollowerOfAVelocityIsJudgedByItsOwnPosition) {
+    for (const double jerk : {0.0, 50.0}) {
+        RobotConfig config = rail();
+        for (CommandChannel& channel : config.commands) {
+            if (jerk > 0.0) channel.max_jerk = jerk;
+        }
+        Shield shield(config);
+        std::vector<StateSample> state{{0.0, true}, {0.3, true}};
+        const std::vector<double> wish{1.0, 1.0};
+        for (int i = 0; i < 5000; ++i) {
+            const auto sent = shield.filter({.wish = wish, .set = 3, .state = state, .follow = true}, kDt);
+            for (std::size_t c = 0; c < 2; ++c) state[c].value += sent[c] * kDt;
+            ASSERT_LE(state[1].value, 1.0 + 1e-9) << "frame " << i;
+            ASSERT_LE(std::abs(sent[1] - sent[0]), 0.5 + 1e-9) << "frame " << i;
+        }
+        EXPECT_GT(state[1].value, 0.95) << "it gave up early";
+        EXPECT_EQ(shield.counts().conflict, 0u);
+    }
+}
+
 double slowest_stop_s(const CommandChannel& channel) {
     return channel.max_rate / channel.max_accel + channel.max_accel / channel.max_jerk.value_or(1e9) + 0.1;
 }

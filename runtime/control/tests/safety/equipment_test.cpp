@@ -36,7 +36,7 @@ TEST_F(Temperature, IsThatOfTheHottestZone) {
     write("thermal_zone1/temp", "67000\n");
     write("thermal_zone2/temp", "-3000\n");
     write("cooling_device0/temp", "99000\n");
-    EXPECT_EQ(read_temperature(directory_.path()), 67'000);
+    EXPECT_EQ(ThermalZones(directory_.path()).sample(), 67'000);
 }
 
 TEST_F(Temperature, OfABrokenZoneDoesNotCount) {
@@ -44,13 +44,49 @@ TEST_F(Temperature, OfABrokenZoneDoesNotCount) {
     write("thermal_zone1/temp", "400000\n");
     write("thermal_zone2/temp", "-274000\n");
     fs::create_directories(directory_.path() / "thermal_zone3");
-    EXPECT_EQ(read_temperature(directory_.path()), std::nullopt);
+    EXPECT_EQ(ThermalZones(directory_.path()).sample(), std::nullopt);
     write("thermal_zone4/temp", "0\n");
-    EXPECT_EQ(read_temperature(directory_.path()), 0);
+    EXPECT_EQ(ThermalZones(directory_.path()).sample(), 0);
 }
 
 TEST_F(Temperature, WithoutZonesIsNotKnown) {
-    EXPECT_EQ(read_temperature(directory_.path() / "none"), std::nullopt);
+    EXPECT_EQ(ThermalZones(directory_.path() / "none").sample(), std::nullopt);
+}
+
+TEST_F(Temperature, OfADeadZoneIsNotHiddenByTheCoolerOnes) {
+    write("thermal_zone0/temp", "41000\n");
+    const auto hottest = write("thermal_zone1/temp", "90000\n");
+    ThermalZones zones(directory_.path());
+    ASSERT_EQ(zones.sample(), 90'000);
+    fs::remove(hottest);
+    for (int i = 1; i < kMaxZoneMisses; ++i)
+        EXPECT_EQ(zones.sample(), 90'000) << "a missed sample is no death";
+    EXPECT_EQ(zones.sample(), std::nullopt);
+    EXPECT_EQ(zones.sample(), std::nullopt);
+    write("thermal_zone1/temp", "60000\n");
+    EXPECT_EQ(zones.sample(), 60'000) << "it lives again";
+}
+
+TEST_F(Temperature, OfAZoneThatOnlyMissesSamplesIsItsLast) {
+    const auto only = write("thermal_zone0/temp", "41000\n");
+    ThermalZones zones(directory_.path());
+    ASSERT_EQ(zones.sample(), 41'000);
+    for (int i = 0; i < 2 * kMaxZoneMisses; ++i) {
+        write("thermal_zone0/temp", "busy\n");
+        EXPECT_EQ(zones.sample(), 41'000) << i;
+        write("thermal_zone0/temp", "41000\n");
+        EXPECT_EQ(zones.sample(), 41'000) << i;
+    }
+    fs::remove_all(directory_.path() / "thermal_zone0");
+    for (int i = 1; i < kMaxZoneMisses; ++i) EXPECT_EQ(zones.sample(), 41'000);
+    EXPECT_EQ(zones.sample(), std::nullopt) << "its directory is gone too";
+}
+
+TEST_F(Temperature, OfAZoneThatNeverWasReadableIsNotMissed) {
+    write("thermal_zone0/temp", "41000\n");
+    write("thermal_zone1/temp", "no number\n");
+    ThermalZones zones(directory_.path());
+    for (int i = 0; i < 2 * kMaxZoneMisses; ++i) EXPECT_EQ(zones.sample(), 41'000);
 }
 
 TEST_F(MemoryPressure, IsTheShareInWhichEverybodyWaited) {

@@ -60,10 +60,10 @@ std::optional<std::int32_t> read_memory_pressure(const fs::path& file) {
 }
 
 HealthSampler::HealthSampler(Mailbox& mailbox, fs::path zones, fs::path pressure)
-    : mailbox_(mailbox),
-      zones_(std::move(zones)),
-      pressure_(std::move(pressure)),
-      thread_([this](const std::stop_token& stopping) { run(stopping); }) {}
+    : mailbox_(mailbox), zones_(std::move(zones)), pressure_(std::move(pressure)) {
+    sample();
+    thread_ = std::jthread([this](const std::stop_token& stopping) { run(stopping); });
+}
 
 HealthSampler::~HealthSampler() {
     thread_.request_stop();
@@ -72,9 +72,10 @@ HealthSampler::~HealthSampler() {
 
 void HealthSampler::run(const std::stop_token& stopping) {
     std::unique_lock lock(mutex_);
-    while (!stopping.stop_requested()) {
-        sample();
+    for (;;) {
         ended_.wait_for(lock, stopping, kInterval, [] { return false; });
+        if (stopping.stop_requested()) return;
+        sample();
     }
 }
 

@@ -46,6 +46,7 @@ class ThermalZones {
 
 class HealthSampler {
   public:
+    // Takes the first sample itself: a loop that starts after this finds one, however late the thread runs.
     explicit HealthSampler(Mailbox& mailbox, std::filesystem::path zones = "/sys/class/thermal",
                            std::filesystem::path pressure = "/proc/pressure/memory");
     ~HealthSampler();
@@ -57,7 +58,7 @@ class HealthSampler {
     void sample();
 
     Mailbox& mailbox_;
-    ThermalZones zones_;  // of the thread
+    ThermalZones zones_;  // of the constructor, then of the thread
     const std::filesystem::path pressure_;
     std::mutex mutex_;
     std::condition_variable_any ended_;

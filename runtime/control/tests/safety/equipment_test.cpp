@@ -119,6 +119,16 @@ TEST_F(Sampler, BringsEachSampleWithANewNumber) {
     ASSERT_TRUE(eventually([&] { return mailbox.memory_pressure.load() == kNotKnown; }));
 }
 
+// Hazard: a loop that starts before the first sample finds a required temperature unknown, and latches.
+TEST_F(Sampler, HasItsFirstSampleBeforeAnybodyCanLook) {
+    write("zones/thermal_zone0/temp", "50000\n");
+    Mailbox mailbox;
+    const HealthSampler sampler(mailbox, directory_.path() / "zones",
+                                write("memory", "full avg10=1.00 avg60=1.00\n"));
+    EXPECT_GE(mailbox.health_samples.load(), 1u);
+    EXPECT_EQ(mailbox.temperature.load(), 50'000);
+}
+
 // A pipe in place of the device: what is written is what the driver would get.
 class Watchdog : public testing::Test {
   protected:

@@ -7,17 +7,15 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <future>
 #include <optional>
 #include <thread>
 
-#include "rt/clock.hpp"
-#include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
 #include "safety/evidence_writer.hpp"
 #include "safety/gpio_lines.hpp"
 #include "safety/health.hpp"
 #include "safety/loop.hpp"
+#include "safety/loop_thread.hpp"
 #include "safety/recorder.hpp"
 #include "safety/service.hpp"
 #include "safety/watchdog.hpp"
@@ -76,33 +74,6 @@ State initial_state(const LatchRecord& record) {
     return state;
 }
 
-// The thread that must not stop. It is real-time, as far as it is allowed to, before its first period.
-class LoopThread {
-  public:
-    template <typename MakeLoop>
-    LoopThread(std::int64_t period_ns, int priority, MakeLoop make_loop) {
-        std::promise<std::vector<std::string>> shortfalls;
-        auto known = shortfalls.get_future();
-        thread_ = std::jthread([period_ns, priority, make_loop,
-                                shortfalls = std::move(shortfalls)](const std::stop_token& stopping) mutable {
-            auto missing = make_thread_realtime(priority, -1);
-            Loop loop = make_loop(missing.empty());
-            shortfalls.set_value(std::move(missing));
-            Periodic periodic(period_ns);
-            while (!stopping.stop_requested()) {
-                static_cast<void>(periodic.wait());
-                loop.cycle(monotonic_ns());
-            }
-        });
-        shortfalls_ = known.get();
-    }
-    [[nodiscard]] const std::vector<std::string>& shortfalls() const { return shortfalls_; }
-
-  private:
-    std::vector<std::string> shortfalls_;
-    std::jthread thread_;
-};
-
 std::string status_line(const Mailbox& mailbox) {
     const LatchWord latch = mailbox.latch.load();
     std::string warnings;
@@ -157,6 +128,11 @@ void watch_over(const Mailbox& mailbox, std::optional<HardwareWatchdog>& watchdo
 }  // namespace
 
 Expected<void> run_daemon(const RobotConfig& config) {
+    // Hazard: a predecessor that died may have left the enable line high. So it is taken, and thereby low,
+    // before anything that can fail or take its time.
+    GpioLines lines(config.safety);
+    if (config.safety.enable_line && !lines.has_enable_line())
+        log(3, "the enable line is not to be had, so its level is not known");
     const auto record_file = state_directory() / "safety" / "estop.json";
     const LoadedRecord loaded = load_record(record_file);
     if (loaded.damage) log(2, *loaded.damage + "; a stop is assumed");
@@ -170,7 +146,6 @@ Expected<void> run_daemon(const RobotConfig& config) {
     std::vector<std::string> problems;
     auto watchdog = open_watchdog(config.safety, problems);
     const bool watchdog_missing = !config.safety.watchdog.empty() && !watchdog;
-    GpioLines lines(config.safety);
     problems.insert(problems.end(), lines.problems().begin(), lines.problems().end());
     auto evidence = EvidenceRing::open(run_directory() / "evidence.ring");
     if (!evidence) problems.push_back("evidence: " + evidence.error().message);
@@ -182,13 +157,14 @@ Expected<void> run_daemon(const RobotConfig& config) {
     mailbox.record_unreadable = loaded.damage.has_value();
     Recorder recorder(record_file, loaded.record, mailbox, latch_event.get());
     const HealthSampler health(mailbox);
-    const LoopThread loop(config.tier1_period_ns(), config.safety.priority, [&](bool thread_is_realtime) {
+    const auto make_loop = [&](bool thread_is_realtime) {
         return Loop(kernel_config(config, memory_locked && thread_is_realtime, watchdog_missing),
                     initial_state(loaded.record), *segment, *frames, mailbox, latch_event.get(),
                     {.lines = lines,
                      .enable_pulses = config.safety.enable_pulses,
                      .evidence = evidence ? &*evidence : nullptr});
-    });
+    };
+    const LoopThread loop(config.tier1_period_ns(), config.safety.priority, lines, make_loop);
     shortfalls.insert(shortfalls.end(), loop.shortfalls().begin(), loop.shortfalls().end());
     for (const std::string& shortfall : shortfalls) log(4, shortfall);
 

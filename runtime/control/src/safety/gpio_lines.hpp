@@ -27,6 +27,7 @@ class GpioLines final : public Lines {
 
     [[nodiscard]] EstopReading read_estop() override;
     [[nodiscard]] bool set_enable(bool high) override;
+    [[nodiscard]] bool has_enable_line() const { return static_cast<bool>(enable_); }
     [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
 
   private:

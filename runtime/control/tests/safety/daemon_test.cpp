@@ -295,6 +295,17 @@ TEST_F(DaemonTest, EnableLineThatCannotBeHadIsAStop) {
     EXPECT_EQ(request({{"op", "reset"}})["ok"], false);
 }
 
+// Hazard: a predecessor may have left the line high, and the links may keep this daemon from starting for
+// ever.
+TEST_F(DaemonTest, EnableLineIsTakenBeforeTheLinks) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    plant_->kill();
+    launch();
+    EXPECT_EQ(safety_->wait(), 1);
+    const std::string log = safety_->log();
+    EXPECT_LT(log.find("the enable line is not to be had"), log.find("start holdfast-plant")) << log;
+}
+
 TEST_F(DaemonTest, WithoutItsHardwareWatchdogNothingArms) {
     set("HOLDFAST_SAFETY__WATCHDOG", "/dev/no-such-watchdog");
     start();

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "safety/gpio_lines.hpp"
 #include "safety/health.hpp"
+#include "safety/named_devices.hpp"
 #include "safety/watchdog.hpp"
 #include "temporary_directory.hpp"
 #include "test_process.hpp"
@@ -197,6 +199,68 @@ TEST_F(Gpio, LinesThatAreNotToBeHadReadAsUnreadableAndSayWhy) {
     EXPECT_NE(lines.problems()[1].find("there is no GPIO chip \"bench\""), std::string::npos)
         << lines.problems()[1];
     EXPECT_NE(lines.problems()[2].find("enable line"), std::string::npos) << lines.problems()[2];
+}
+
+TEST_F(Gpio, LinesThatAreMissingAreTriedAgain) {
+    SafetyConfig config;
+    config.enable_line = GpioLine{"gpiochip0", 7};
+    GpioLines lines(config, directory_.path());
+    EXPECT_FALSE(lines.complete());
+    EXPECT_FALSE(lines.has_enable_line());
+    ASSERT_EQ(lines.problems().size(), 1u);
+    EXPECT_NE(lines.problems()[0].find("there is no GPIO chip"), std::string::npos) << lines.problems()[0];
+    write("gpiochip0", "a file, no chip");
+    lines.take_missing();
+    ASSERT_EQ(lines.problems().size(), 1u);
+    EXPECT_NE(lines.problems()[0].find("cannot be taken"), std::string::npos) << lines.problems()[0];
+}
+
+TEST_F(Gpio, ARobotWithoutWiresLacksNothing) {
+    const SafetyConfig config;
+    NamedDevices named(config, directory_.path());
+    EXPECT_TRUE(named.take_missing());
+    EXPECT_TRUE(named.problems().empty());
+}
+
+TEST_F(Gpio, NamedDevicesSayAllThatIsMissing) {
+    SafetyConfig config;
+    config.watchdog = "/dev/no-watchdog";
+    config.enable_line = GpioLine{"gpiochip0", 7};
+    NamedDevices named(config, directory_.path());
+    ASSERT_EQ(named.problems().size(), 1u) << "the lines are tried at once";
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_FALSE(named.take_missing());
+        ASSERT_EQ(named.problems().size(), 2u);
+        EXPECT_NE(named.problems()[0].find("/dev/no-watchdog"), std::string::npos);
+        EXPECT_NE(named.problems()[1].find("enable line"), std::string::npos);
+    }
+    EXPECT_TRUE(named.watchdog_missing());
+}
+
+TEST(DeviceArrival, IsWaitedFor) {
+    int attempts = 0;
+    EXPECT_EQ(wait_for_devices([&] { return ++attempts == 3; }, std::chrono::hours(1)), Arrival::kAll);
+    EXPECT_EQ(attempts, 3);
+}
+
+TEST(DeviceArrival, IsNotWaitedForLongerThanThePatience) {
+    int attempts = 0;
+    const auto never = [&] {
+        ++attempts;
+        return false;
+    };
+    EXPECT_EQ(wait_for_devices(never, std::chrono::milliseconds(0)), Arrival::kSomeMissing);
+    EXPECT_EQ(attempts, 1);
+}
+
+TEST(DeviceArrival, IsGivenUpWhenTheDaemonIsToldToEnd) {
+    sigset_t ending, before;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &ending, &before);
+    ::pthread_kill(::pthread_self(), SIGTERM);
+    EXPECT_EQ(wait_for_devices([] { return false; }, std::chrono::hours(1)), Arrival::kEnded);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_F(Gpio, ARobotWithoutWiresHasNoProblems) {

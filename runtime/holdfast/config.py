@@ -48,6 +48,14 @@ def _ordered(limits: list[float]) -> list[float]:
     return limits
 
 
+def _watchdog_by_number(device: str) -> str:
+    if device == "/dev/watchdog":
+        raise ValueError(
+            f'"{device}" is the old name of the first one, which the daemon may not open; write "/dev/watchdog0"'
+        )
+    return device
+
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Magnitude = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
@@ -68,7 +76,7 @@ Link = Annotated[
 ]
 Rate = Annotated[int, Field(ge=1, le=10_000)]
 GpioLine = Annotated[str, Field(pattern=r"^[^:,\s]{1,64}:[0-9]{1,4}$")]
-DevicePath = Annotated[str, Field(pattern=r"^/dev/.*$")]
+DevicePath = Annotated[str, Field(pattern=r"^/dev/.*$"), AfterValidator(_watchdog_by_number)]
 Reaction = Literal["stop", "warn", "off"]
 
 

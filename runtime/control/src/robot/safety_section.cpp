@@ -127,6 +127,13 @@ void read_watchdog_and_evidence(Section& s, SafetyConfig& c) {
         c.watchdog = *device;
         if (!device->starts_with("/dev/"))
             s.problem("watchdog", "\"" + *device + "\" is not a device; write \"/dev/watchdog0\"");
+        // Another kind of device file, which neither the unit nor the udev rule of the image lets the daemon
+        // open.
+        if (*device == "/dev/watchdog")
+            s.problem(
+                "watchdog",
+                "\"/dev/watchdog\" is the old name of the first one, which the daemon may not open; write "
+                "\"/dev/watchdog0\"");
     }
     c.watchdog_timeout_s =
         static_cast<int>(s.integer("watchdog_timeout_s", 1, 3600).value_or(c.watchdog_timeout_s));

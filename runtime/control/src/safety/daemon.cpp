@@ -4,30 +4,30 @@
 #include <systemd/sd-daemon.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
-#include <future>
 #include <optional>
 #include <thread>
 
-#include "rt/clock.hpp"
-#include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
+#include "safety/ending.hpp"
 #include "safety/evidence_writer.hpp"
-#include "safety/gpio_lines.hpp"
 #include "safety/health.hpp"
 #include "safety/loop.hpp"
+#include "safety/loop_thread.hpp"
+#include "safety/named_devices.hpp"
 #include "safety/recorder.hpp"
 #include "safety/service.hpp"
-#include "safety/watchdog.hpp"
 #include "shm/names.hpp"
 
 namespace holdfast::safety {
 namespace {
 
 constexpr int kServiceWaitMs = 100;
-constexpr std::int64_t kMainPeriodNs = 200'000'000;
+constexpr std::chrono::milliseconds kMainPeriod{200};
+// With what the start takes besides, well below TimeoutStartSec (30 s).
+constexpr std::chrono::seconds kDevicePatience{10};
 
 void log(int priority, const std::string& sentence) {
     std::fprintf(stderr, "<%d>holdfast-safety: %s\n", priority, sentence.c_str());
@@ -76,33 +76,6 @@ State initial_state(const LatchRecord& record) {
     return state;
 }
 
-// The thread that must not stop. It is real-time, as far as it is allowed to, before its first period.
-class LoopThread {
-  public:
-    template <typename MakeLoop>
-    LoopThread(std::int64_t period_ns, int priority, MakeLoop make_loop) {
-        std::promise<std::vector<std::string>> shortfalls;
-        auto known = shortfalls.get_future();
-        thread_ = std::jthread([period_ns, priority, make_loop,
-                                shortfalls = std::move(shortfalls)](const std::stop_token& stopping) mutable {
-            auto missing = make_thread_realtime(priority, -1);
-            Loop loop = make_loop(missing.empty());
-            shortfalls.set_value(std::move(missing));
-            Periodic periodic(period_ns);
-            while (!stopping.stop_requested()) {
-                static_cast<void>(periodic.wait());
-                loop.cycle(monotonic_ns());
-            }
-        });
-        shortfalls_ = known.get();
-    }
-    [[nodiscard]] const std::vector<std::string>& shortfalls() const { return shortfalls_; }
-
-  private:
-    std::vector<std::string> shortfalls_;
-    std::jthread thread_;
-};
-
 std::string status_line(const Mailbox& mailbox) {
     const LatchWord latch = mailbox.latch.load();
     std::string warnings;
@@ -115,26 +88,25 @@ std::string status_line(const Mailbox& mailbox) {
            std::string(shm::name_of(latch.cause())) + warnings;
 }
 
-std::optional<HardwareWatchdog> open_watchdog(const SafetyConfig& safety,
-                                              std::vector<std::string>& problems) {
-    if (safety.watchdog.empty()) return std::nullopt;
-    auto watchdog = HardwareWatchdog::open(safety.watchdog, safety.watchdog_timeout_s);
-    if (!watchdog) {
-        problems.push_back("hardware watchdog " + watchdog.error().message);
-        return std::nullopt;
+// False: told to end meanwhile. What is still missing after that is unreadable, or forbids arming.
+bool wait_for(NamedDevices& devices) {
+    if (devices.take_missing()) return true;
+    std::string missing;
+    for (const std::string& problem : devices.problems()) missing += (missing.empty() ? "" : "; ") + problem;
+    log(4, "waits at most " + std::to_string(kDevicePatience.count()) +
+               " s for what robot.toml names and is not there yet: " + missing);
+    return wait_for_devices([&] { return devices.take_missing(); }, kDevicePatience) != Arrival::kEnded;
+}
+
+void tell_of(NamedDevices& devices, const SafetyConfig& safety) {
+    if (devices.watchdog()) {
+        log(6, safety.watchdog + ": resets the machine after " +
+                   std::to_string(devices.watchdog()->timeout_s()) + " s without progress of this daemon");
     }
-    log(6, safety.watchdog + ": resets the machine after " + std::to_string(watchdog->timeout_s()) +
-               " s without progress of this daemon");
-    return std::move(*watchdog);
 }
 
 // Feeds both watchdogs only while the loop makes progress, and waits for the signal to end.
 void watch_over(const Mailbox& mailbox, std::optional<HardwareWatchdog>& watchdog) {
-    sigset_t ending;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    const timespec patience{0, kMainPeriodNs};
     std::uint64_t last_period = 0;
     std::string last_line;
     for (;;) {
@@ -150,13 +122,18 @@ void watch_over(const Mailbox& mailbox, std::optional<HardwareWatchdog>& watchdo
             log(mailbox.latch.load().sequence() == 0 ? 6 : 4, line);
             last_line = line;
         }
-        if (sigtimedwait(&ending, nullptr, &patience) > 0) return;
+        if (told_to_end(kMainPeriod)) return;
     }
 }
 
 }  // namespace
 
 Expected<void> run_daemon(const RobotConfig& config) {
+    // Hazard: a predecessor that died may have left the enable line high. So it is taken, and thereby low,
+    // before anything that can fail or take its time.
+    NamedDevices devices(config.safety);
+    if (config.safety.enable_line && !devices.lines().has_enable_line())
+        log(3, "the enable line is not to be had yet, so its level is not known");
     const auto record_file = state_directory() / "safety" / "estop.json";
     const LoadedRecord loaded = load_record(record_file);
     if (loaded.damage) log(2, *loaded.damage + "; a stop is assumed");
@@ -167,11 +144,14 @@ Expected<void> run_daemon(const RobotConfig& config) {
     if (!frames) return tl::unexpected(frames.error());
     const FileDescriptor latch_event(::eventfd(0, EFD_CLOEXEC));
     if (!latch_event) return fail("no eventfd is to be had; raise LimitNOFILE");
-    std::vector<std::string> problems;
-    auto watchdog = open_watchdog(config.safety, problems);
-    const bool watchdog_missing = !config.safety.watchdog.empty() && !watchdog;
-    GpioLines lines(config.safety);
-    problems.insert(problems.end(), lines.problems().begin(), lines.problems().end());
+    auto& watchdog = devices.watchdog();
+    if (!wait_for(devices)) {
+        if (watchdog) watchdog->switch_off();
+        return {};
+    }
+    frames->discard_received();
+    tell_of(devices, config.safety);
+    std::vector<std::string> problems = devices.problems();
     auto evidence = EvidenceRing::open(run_directory() / "evidence.ring");
     if (!evidence) problems.push_back("evidence: " + evidence.error().message);
     for (const std::string& problem : problems) log(3, problem);
@@ -182,13 +162,14 @@ Expected<void> run_daemon(const RobotConfig& config) {
     mailbox.record_unreadable = loaded.damage.has_value();
     Recorder recorder(record_file, loaded.record, mailbox, latch_event.get());
     const HealthSampler health(mailbox);
-    const LoopThread loop(config.tier1_period_ns(), config.safety.priority, [&](bool thread_is_realtime) {
-        return Loop(kernel_config(config, memory_locked && thread_is_realtime, watchdog_missing),
+    const auto make_loop = [&](bool thread_is_realtime) {
+        return Loop(kernel_config(config, memory_locked && thread_is_realtime, devices.watchdog_missing()),
                     initial_state(loaded.record), *segment, *frames, mailbox, latch_event.get(),
-                    {.lines = lines,
+                    {.lines = devices.lines(),
                      .enable_pulses = config.safety.enable_pulses,
                      .evidence = evidence ? &*evidence : nullptr});
-    });
+    };
+    const LoopThread loop(config.tier1_period_ns(), config.safety.priority, devices.lines(), make_loop);
     shortfalls.insert(shortfalls.end(), loop.shortfalls().begin(), loop.shortfalls().end());
     for (const std::string& shortfall : shortfalls) log(4, shortfall);
 

@@ -189,7 +189,7 @@ std::string format_evidence(const Evidence& evidence, const RobotConfig& config,
                       {"states", names_of(config.states)},
                       {"flags", kFlags},
                       {"causes", names_up_to(shm::kLastStopCause)},
-                      {"modes", names_up_to(shm::Mode::kFault)},
+                      {"modes", names_up_to(shm::kLastMode)},
                       {"controller_faults", names_up_to(shm::ControllerFault::kEstopRequest)},
                       {"crc32", crc32(bytes)}};
     return header.dump(-1, ' ', false, json::error_handler_t::replace) + "\n" + bytes;

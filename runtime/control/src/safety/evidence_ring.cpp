@@ -25,8 +25,9 @@ bool is_ours(const EvidenceMemory& memory) {
 }
 
 tl::unexpected<Error> failure(const std::filesystem::path& file, const char* step) {
-    return fail(file.string() + ": cannot " + step + ": " + std::generic_category().message(errno) +
-                "; make the run directory writable for this user");
+    const bool full = errno == ENOSPC || errno == EDQUOT;
+    return fail(file.string() + ": cannot " + step + ": " + std::generic_category().message(errno) + "; " +
+                (full ? "free space in the run directory" : "make the run directory writable for this user"));
 }
 
 }  // namespace
@@ -39,6 +40,12 @@ Expected<EvidenceRing> EvidenceRing::open(const std::filesystem::path& file) {
     if (status.st_size != sizeof(EvidenceMemory) &&
         (::ftruncate(fd.get(), 0) != 0 || ::ftruncate(fd.get(), sizeof(EvidenceMemory)) != 0))
         return failure(file, "be made large enough");
+    // Hazard: a page of a file that is only long, on a file system that is full, kills who writes to it
+    // (SIGBUS). So all of it is reserved; what it holds already stays.
+    if (const int error = ::posix_fallocate(fd.get(), 0, sizeof(EvidenceMemory)); error != 0) {
+        errno = error;
+        return failure(file, "be given its memory");
+    }
     void* memory = ::mmap(nullptr, sizeof(EvidenceMemory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
                           fd.get(), 0);
     if (memory == MAP_FAILED) return failure(file, "be mapped");

@@ -58,7 +58,7 @@ Expected<FileDescriptor> take(const GpioLine& line, const fs::path& devices, gpi
 
 // Without interrupts a line has its level only: an opening shorter than a period may go unseen.
 Expected<FileDescriptor> take_input(const GpioLine& line, const fs::path& devices, bool stop_is_high,
-                                    std::vector<std::string>& problems) {
+                                    std::string& remark) {
     const std::uint64_t level = GPIO_V2_LINE_FLAG_INPUT | (stop_is_high ? GPIO_V2_LINE_FLAG_BIAS_PULL_UP
                                                                         : GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN);
     const std::uint64_t edges = GPIO_V2_LINE_FLAG_EDGE_RISING | GPIO_V2_LINE_FLAG_EDGE_FALLING;
@@ -66,7 +66,7 @@ Expected<FileDescriptor> take_input(const GpioLine& line, const fs::path& device
     if (taken) return taken;
     auto polled = take(line, devices, request_for(line.offset, "holdfast-estop", level));
     if (!polled) return polled;
-    problems.push_back(shown(line) + ": reports no edges, so it is only polled, once a period");
+    remark = shown(line) + ": reports no edges, so it is only polled, once a period";
     return polled;
 }
 
@@ -97,19 +97,49 @@ Expected<fs::path> find_gpio_chip(const std::string& name, const fs::path& devic
 }
 
 GpioLines::GpioLines(const SafetyConfig& config, const fs::path& devices)
-    : stop_is_high_(config.estop_stop_is_high) {
-    for (const GpioLine& line : config.estop_lines) {
-        auto taken = take_input(line, devices, stop_is_high_, problems_);
-        if (!taken) problems_.push_back("e-stop line " + taken.error().message);
-        estop_.push_back(taken ? std::move(*taken) : FileDescriptor());
-    }
-    if (!config.enable_line) return;
-    auto taken = take_output(*config.enable_line, devices);
-    if (!taken) problems_.push_back("enable line " + taken.error().message);
-    if (taken) enable_ = std::move(*taken);
+    : devices_(devices),
+      stop_is_high_(config.estop_stop_is_high),
+      estop_lines_(config.estop_lines),
+      enable_line_(config.enable_line),
+      estop_(estop_lines_.size()),
+      estop_problems_(estop_lines_.size()) {
+    take_missing();
 }
 
 GpioLines::~GpioLines() { static_cast<void>(set_enable(false)); }
+
+// The enable line first: taking it is what makes it low.
+void GpioLines::take_missing() {
+    if (enable_line_ && !enable_) take_enable();
+    for (std::size_t i = 0; i < estop_.size(); ++i) {
+        if (!estop_[i]) take_contact(i);
+    }
+}
+
+void GpioLines::take_enable() {
+    auto taken = take_output(*enable_line_, devices_);
+    enable_problem_ = taken ? "" : "enable line " + taken.error().message;
+    if (taken) enable_ = std::move(*taken);
+}
+
+void GpioLines::take_contact(std::size_t contact) {
+    std::string remark;
+    auto taken = take_input(estop_lines_[contact], devices_, stop_is_high_, remark);
+    estop_problems_[contact] = taken ? remark : "e-stop line " + taken.error().message;
+    if (taken) estop_[contact] = std::move(*taken);
+}
+
+bool GpioLines::complete() const {
+    const auto taken = [](const FileDescriptor& line) { return static_cast<bool>(line); };
+    return (!enable_line_ || enable_) && std::all_of(estop_.begin(), estop_.end(), taken);
+}
+
+std::vector<std::string> GpioLines::problems() const {
+    std::vector<std::string> problems = estop_problems_;
+    problems.push_back(enable_problem_);
+    std::erase(problems, "");
+    return problems;
+}
 
 EstopReading GpioLines::read_estop() {
     EstopReading reading{};

@@ -4,7 +4,9 @@
 // processor's own.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,15 +29,25 @@ class GpioLines final : public Lines {
 
     [[nodiscard]] EstopReading read_estop() override;
     [[nodiscard]] bool set_enable(bool high) override;
-    [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
+    // Tries again each line that is not there yet: its chip may come after this daemon. Before the loop runs.
+    void take_missing();
+    [[nodiscard]] bool complete() const;
+    [[nodiscard]] bool has_enable_line() const { return static_cast<bool>(enable_); }
+    [[nodiscard]] std::vector<std::string> problems() const;
 
   private:
+    void take_enable();
+    void take_contact(std::size_t contact);
     [[nodiscard]] bool read_contact(int line, bool& open) const;
 
-    bool stop_is_high_;
-    std::vector<FileDescriptor> estop_;
+    const std::filesystem::path devices_;
+    const bool stop_is_high_;
+    const std::vector<GpioLine> estop_lines_;
+    const std::optional<GpioLine> enable_line_;
+    std::vector<FileDescriptor> estop_;  // of estop_lines_
     FileDescriptor enable_;
-    std::vector<std::string> problems_;
+    std::vector<std::string> estop_problems_;  // of estop_lines_; "": none
+    std::string enable_problem_;
 };
 
 // The device of a chip that is named by its device or its label.

@@ -28,13 +28,21 @@ std::optional<std::int32_t> read_zone(const fs::path& file) {
 
 }  // namespace
 
-std::optional<std::int32_t> read_temperature(const fs::path& zones) {
-    std::optional<std::int32_t> hottest;
+// Hazard: the sensor of the hottest place dies and the cooler ones hide that. A zone that misses a sample or
+// two counts with its last value.
+std::optional<std::int32_t> ThermalZones::sample() {
+    for (auto& [name, zone] : known_) zone.misses = std::min(zone.misses + 1, kMaxZoneMisses);
     std::error_code error;
-    for (const auto& zone : fs::directory_iterator(zones, error)) {
-        if (!zone.path().filename().string().starts_with("thermal_zone")) continue;
-        if (const auto value = read_zone(zone.path() / "temp"))
-            hottest = std::max(hottest.value_or(*value), *value);
+    for (fs::directory_iterator entry(directory_, error), end; !error && entry != end;
+         entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (!name.starts_with("thermal_zone")) continue;
+        if (const auto value = read_zone(entry->path() / "temp")) known_[name] = {*value, 0};
+    }
+    std::optional<std::int32_t> hottest;
+    for (const auto& [name, zone] : known_) {
+        if (zone.misses >= kMaxZoneMisses) return std::nullopt;
+        hottest = std::max(hottest.value_or(zone.value), zone.value);
     }
     return hottest;
 }
@@ -52,10 +60,10 @@ std::optional<std::int32_t> read_memory_pressure(const fs::path& file) {
 }
 
 HealthSampler::HealthSampler(Mailbox& mailbox, fs::path zones, fs::path pressure)
-    : mailbox_(mailbox),
-      zones_(std::move(zones)),
-      pressure_(std::move(pressure)),
-      thread_([this](const std::stop_token& stopping) { run(stopping); }) {}
+    : mailbox_(mailbox), zones_(std::move(zones)), pressure_(std::move(pressure)) {
+    sample();
+    thread_ = std::jthread([this](const std::stop_token& stopping) { run(stopping); });
+}
 
 HealthSampler::~HealthSampler() {
     thread_.request_stop();
@@ -64,14 +72,15 @@ HealthSampler::~HealthSampler() {
 
 void HealthSampler::run(const std::stop_token& stopping) {
     std::unique_lock lock(mutex_);
-    while (!stopping.stop_requested()) {
-        sample();
+    for (;;) {
         ended_.wait_for(lock, stopping, kInterval, [] { return false; });
+        if (stopping.stop_requested()) return;
+        sample();
     }
 }
 
 void HealthSampler::sample() {
-    mailbox_.temperature.store(read_temperature(zones_).value_or(kNotKnown), std::memory_order_release);
+    mailbox_.temperature.store(zones_.sample().value_or(kNotKnown), std::memory_order_release);
     mailbox_.memory_pressure.store(read_memory_pressure(pressure_).value_or(kNotKnown),
                                    std::memory_order_release);
     mailbox_.health_samples.fetch_add(1, std::memory_order_acq_rel);

@@ -167,13 +167,12 @@ Causes judge_all(const KernelConfig& config, State& state, const Inputs& inputs)
     return causes;
 }
 
-// True if this is a new stop. One that an open contact began turns out to be a broken contact later: the
-// record names that, so that a restart does not forget it.
+// True if this is a new stop. A broken contact that is found under a stop, whatever began that, takes the
+// place of its cause: the record is all that a restart has, and must not forget that fault.
 bool latch(State& state, StopCause standing, std::int64_t now_ns) noexcept {
     if (standing == StopCause::kNone) return false;
     if (state.latch_sequence != 0) {
-        if (standing == StopCause::kEstopDiscrepancy && state.cause == StopCause::kEstopLine)
-            state.cause = standing;
+        if (standing == StopCause::kEstopDiscrepancy) state.cause = standing;
         return false;
     }
     state.latch_sequence = ++state.last_sequence;

@@ -75,9 +75,11 @@ void Recorder::expect_reason(std::string reason) {
 
 bool Recorder::wait_until_durable(LatchWord latch, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    const auto settled = [&] { return durable_ == latch || (error_ && failed_ == latch); };
+    // The cause of a stop may become clearer meanwhile; it is the same stop.
+    const auto durable = [&] { return durable_ && durable_->sequence() == latch.sequence(); };
+    const auto settled = [&] { return durable() || (error_ && failed_.sequence() == latch.sequence()); };
     changed_.wait_for(lock, patience, settled);
-    return durable_ == latch;
+    return durable();
 }
 
 Recorder::Status Recorder::status() const {
@@ -97,11 +99,13 @@ void Recorder::take(LatchWord latch) {
     const std::lock_guard lock(mutex_);
     if (latch != taken_) {
         const bool latched = latch.sequence() != 0;
-        const bool is_new = latch.sequence() != taken_.sequence();  // else its cause became clearer
+        const bool is_new =
+            latch.sequence() != taken_.sequence();  // else a broken contact was found under it
         const bool by_operator = latch.cause() == StopCause::kOperator && !expected_reason_.empty();
         record_.latch_sequence = latch.sequence();
         record_.cause = latch.cause();
-        record_.reason = by_operator ? expected_reason_ : describe(latch.cause());
+        const std::string reason = by_operator ? expected_reason_ : describe(latch.cause());
+        record_.reason = is_new ? reason : reason + "; the stop began with: " + record_.reason;
         if (is_new) record_.since = latched ? utc_now() : "";
         taken_ = latch;
     }

@@ -9,6 +9,9 @@ namespace {
 
 // Frames taken from one link in one period; the rest waits for the next. A dead link costs no more than this.
 constexpr int kMaxFramesPerPeriod = 64;
+// More than any link's queue holds; without a limit a bus that is flooded would keep this daemon from
+// starting.
+constexpr int kMaxQueuedFrames = 10'000;
 // A velocity channel has no age limit of its own to judge a measured velocity by.
 constexpr std::int64_t kMaxVelocityAgeNs = 20'000'000;
 // Two samples further apart than this give no rate.
@@ -39,6 +42,15 @@ Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::file
         if (!sync) sync = frames.profiles_.back()->sync();
     }
     return frames;
+}
+
+// Hazard: reports that waited in a queue look as if they were measured when they are taken out of it.
+void StopFrames::discard_received() {
+    CanFrame frame;
+    for (const auto& link : links_) {
+        for (int i = 0; i < kMaxQueuedFrames && link->receive(frame) != LinkResult::kEmpty; ++i) {
+        }
+    }
 }
 
 void StopFrames::listen(std::int64_t now_ns) {

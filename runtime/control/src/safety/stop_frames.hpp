@@ -29,6 +29,8 @@ class StopFrames {
     [[nodiscard]] static Expected<StopFrames> open(const RobotConfig& config,
                                                    const std::filesystem::path& run_directory);
 
+    // Drops what the links have received so far. Before the loop only, right before it.
+    void discard_received();
     // Takes in what the drives have reported since the last call.
     void listen(std::int64_t now_ns);
     // The core is at work: a stop would start from what it sent last.

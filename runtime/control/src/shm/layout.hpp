@@ -38,6 +38,7 @@ enum class Mode : std::uint32_t {
     kPaused = 6,    // safe frames; the controller is not called and simulation time stands
     kHolding = 7,   // safe frames while the setpoint is too old or the cycle before took too long
 };
+inline constexpr Mode kLastMode = Mode::kHolding;
 
 // Somebody armed the robot and nothing has disarmed it since.
 [[nodiscard]] constexpr bool is_armed(Mode mode) {

@@ -5,8 +5,8 @@
 namespace holdfast::shm {
 namespace {
 
-constexpr std::array<std::string_view, 8> kModes{"disarmed", "armed",   "stopping", "estop",
-                                                 "fault",    "running", "paused",   "holding"};
+constexpr std::array<std::string_view, static_cast<std::size_t>(kLastMode) + 1> kModes{
+    "disarmed", "armed", "stopping", "estop", "fault", "running", "paused", "holding"};
 constexpr std::array<std::string_view, 4> kControllerStates{"none", "loaded", "running", "faulted"};
 constexpr std::array<std::string_view, 5> kControllerFaults{"none", "trap", "overrun", "not_finite",
                                                             "estop_request"};

@@ -293,6 +293,30 @@ TEST_F(DaemonTest, EnableLineThatCannotBeHadIsAStop) {
     ASSERT_TRUE(eventually([&] { return latched(); }));
     EXPECT_EQ(status()["cause"], "enable_line_failed");
     EXPECT_EQ(request({{"op", "reset"}})["ok"], false);
+    const std::string log = safety_->log();
+    const std::size_t said = log.find("waits at most 10 s");
+    ASSERT_NE(said, std::string::npos) << log;
+    EXPECT_EQ(log.find("waits at most 10 s", said + 1), std::string::npos) << log;
+}
+
+// Hazard: a predecessor may have left the line high, and the links may keep this daemon from starting for
+// ever.
+TEST_F(DaemonTest, EnableLineIsTakenBeforeTheLinks) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    plant_->kill();
+    launch();
+    EXPECT_EQ(safety_->wait(), 1);
+    const std::string log = safety_->log();
+    EXPECT_LT(log.find("the enable line is not to be had"), log.find("start holdfast-plant")) << log;
+}
+
+TEST_F(DaemonTest, EndsWhileItWaitsForItsDevices) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    launch();
+    const auto waits = [&] { return safety_->log().find("waits at most 10 s") != std::string::npos; };
+    ASSERT_TRUE(eventually(waits)) << safety_->log();
+    EXPECT_EQ(safety_->terminate(), 0);
+    EXPECT_EQ(safety_->log().find("STOPPED"), std::string::npos) << safety_->log();
 }
 
 TEST_F(DaemonTest, WithoutItsHardwareWatchdogNothingArms) {

@@ -1,5 +1,9 @@
 // The ring that the loop writes, and the files that are made of it.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
@@ -101,6 +105,34 @@ TEST_F(EvidenceTest, RingThatCannotBeMadeSaysWhy) {
     EXPECT_NE(ring.error().message.find("evidence.ring"), std::string::npos);
 }
 
+// In a child: a small file system of its own, as /run is when something has filled it.
+enum Outcome { kRefused = 0, kOpened = 1, kNoFileSystem = 2 };
+
+bool own_mounts() {
+    if (::unshare(CLONE_NEWNS) == 0) return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    const std::string user = "0 " + std::to_string(::geteuid()) + " 1";
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    std::ofstream("/proc/self/uid_map") << user;
+    return true;
+}
+
+Outcome open_on_a_small_file_system(const fs::path& directory) {
+    if (!own_mounts() || ::mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=64k") != 0)
+        return kNoFileSystem;
+    const auto ring = EvidenceRing::open(directory / "evidence.ring");
+    return !ring && ring.error().message.find("free space") != std::string::npos ? kRefused : kOpened;
+}
+
+TEST_F(EvidenceTest, RingThatHasNoSpaceIsRefusedBeforeTheLoopWritesToIt) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(open_on_a_small_file_system(directory_.path()));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status)) << "it died of signal " << WTERMSIG(status);
+    if (WEXITSTATUS(status) == kNoFileSystem) GTEST_SKIP() << "this user may not mount a file system";
+    EXPECT_EQ(WEXITSTATUS(status), kRefused);
+}
+
 TEST_F(EvidenceTest, EntryIsNeverTornUnderTheLoop) {
     EvidenceRing ring = open();
     std::atomic<bool> ending{false};
@@ -181,6 +213,8 @@ TEST_F(EvidenceTest, FileDescribesItself) {
     }
     EXPECT_EQ(text.size() - end - 1, record * 15);
     EXPECT_EQ(header["flags"].back(), "stop_taken");
+    EXPECT_EQ(header["modes"].back(), "holding") << "each mode that an entry can hold has its name";
+    for (const auto& mode : header["modes"]) EXPECT_NE(mode, "unknown");
 }
 
 TEST_F(EvidenceTest, EachStopIsSavedOnce) {

@@ -112,13 +112,44 @@ TEST(EstopLines, AShortDisagreementIsNone) {
     }
 }
 
-TEST(EstopLines, TheCauseOfAnotherStopIsNotRewritten) {
+TEST(EstopLines, ABrokenContactTakesThePlaceOfWhateverBeganTheStop) {
+    for (const StopCause first : {StopCause::kOperator, StopCause::kCoreLost, StopCause::kTemperature,
+                                  StopCause::kEstopLineUnreadable}) {
+        KernelDriver kernel = with_lines();
+        kernel.state.latch_sequence = kernel.state.last_sequence = 3;
+        kernel.state.cause = first;
+        for (int i = 1; i < kDiscrepancyPeriods; ++i)
+            ASSERT_EQ(kernel.step(contacts(true, false)).cause, first) << "an open contact is no broken one";
+        const Outputs out = kernel.step(contacts(true, false));
+        EXPECT_EQ(out.standing, StopCause::kEstopDiscrepancy);
+        EXPECT_EQ(out.cause, StopCause::kEstopDiscrepancy);
+        EXPECT_EQ(out.latch_sequence, 3u) << "it is still the same stop";
+        EXPECT_FALSE(out.newly_latched);
+    }
+}
+
+// A person stops the robot, then presses the e-stop whose second contact is welded, and the machine restarts.
+TEST(EstopLines, ABrokenContactFoundUnderAnotherStopOutlivesTheDaemon) {
     KernelDriver kernel = with_lines();
     kernel.stop();
     for (int i = 0; i < kDiscrepancyPeriods; ++i) kernel.step(contacts(true, false));
-    const Outputs out = kernel.step(contacts(true, false));
-    EXPECT_EQ(out.standing, StopCause::kEstopDiscrepancy);
-    EXPECT_EQ(out.cause, StopCause::kOperator);
+    KernelDriver next = with_lines();
+    next.state.latch_sequence = kernel.state.latch_sequence;
+    next.state.last_sequence = kernel.state.last_sequence;
+    next.state.cause = kernel.state.cause;
+    next.state.estop.fault = kernel.state.cause == StopCause::kEstopDiscrepancy;  // as daemon.cpp restores it
+    EXPECT_TRUE(next.step(with_reset(contacts(false, false))).reset_refused);
+    next.step(contacts(true, true));
+    EXPECT_TRUE(next.step(with_reset(contacts(false, false))).reset_granted);
+}
+
+TEST(EstopLines, NothingElseRewritesTheCauseOfAStop) {
+    KernelDriver kernel = with_lines();
+    kernel.stop();
+    EXPECT_EQ(kernel.step(contacts(true, true)).cause, StopCause::kOperator);
+    Inputs in = kernel.alive();
+    in.estop.readable = false;
+    EXPECT_EQ(kernel.step(in).cause, StopCause::kOperator);
 }
 
 TEST(EstopLines, NameThemselvesBeforeWhatFollowsFromThem) {

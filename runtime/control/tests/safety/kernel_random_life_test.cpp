@@ -88,6 +88,8 @@ class RandomLife : public testing::TestWithParam<std::uint32_t> {
         EXPECT_TRUE(!latched_ || out.latch_sequence == latched_ || out.reset_granted) << "a latch got lost";
         EXPECT_TRUE(!shows_hazard(in) || out.latch_sequence != 0) << "a hazard without a stop";
         EXPECT_TRUE(!present || out.latch_sequence != 0) << "a cause without a stop";
+        EXPECT_TRUE(out.standing != StopCause::kEstopDiscrepancy || out.cause == out.standing)
+            << "a broken contact that a restart would forget";
         EXPECT_TRUE(!heard_ || silent_ < KernelDriver::kCorePeriods || out.latch_sequence != 0)
             << "silence without a stop";
         EXPECT_TRUE(!out.arm_permitted || out.enable);

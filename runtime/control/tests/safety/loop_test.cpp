@@ -366,6 +366,17 @@ TEST_F(LoopTest, WithoutACoreItHoldsWhatTheDrivesReport) {
     EXPECT_EQ(values.at(kGripper), 0.0);
 }
 
+TEST_F(LoopTest, WhatTheDrivesReportedLongBeforeTheStartIsNoMeasurement) {
+    drive_reports(kJoint, 1.25, 0.0);
+    frames_.discard_received();
+    stop();
+    cycle();
+    EXPECT_FALSE(taken().contains(kJoint));
+    drive_reports(kJoint, 1.5, 0.0);
+    cycle();
+    EXPECT_NEAR(taken().at(kJoint), 1.5, 1e-6);
+}
+
 TEST_F(LoopTest, PositionThatNobodyKnowsIsWithheldAndCounted) {
     stop();
     cycle();

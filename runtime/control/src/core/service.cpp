@@ -111,6 +111,18 @@ shm::StateData Service::state() const {
     return data;
 }
 
+// The segment follows a change of the controller by a cycle: who it is and what it does must be of one
+// moment.
+shm::StateData Service::settled_state() const {
+    shm::StateData now{};
+    poll_until([&] {
+        now = state();
+        const LoadedController* in_use = exchange_.in_use.load(std::memory_order_acquire);
+        return now.controller_generation == (in_use == nullptr ? 0 : in_use->generation);
+    });
+    return now;
+}
+
 ipc::Message Service::handle(const ipc::Peer& peer, const ipc::Message& request) {
     if (const std::string problem = malformed(request.body); !problem.empty()) return {refuse(problem), {}};
     ipc::Message reply{answer(peer, request.body), {}};
@@ -141,7 +153,7 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
 
 Service::Json Service::status() {
     keep_house();
-    const shm::StateData now = state();
+    const shm::StateData now = settled_state();
     Json counters = Json::object();
     for (std::uint32_t c = 0; c < static_cast<std::uint32_t>(Counter::kCount); ++c) {
         counters[std::string(shm::name_of(static_cast<Counter>(c)))] = now.counters[c];
@@ -161,8 +173,7 @@ Service::Json Service::status() {
 }
 
 Service::Json Service::controller_status(const shm::StateData& now) const {
-    // Of the same moment as the figures beside it.
-    const auto active = deployment_.store().identity(now.controller_generation);
+    const auto active = deployment_.store().active();
     if (!active) return nullptr;
     return {{"state", shm::name_of(now.controller_state)},
             {"fault", shm::name_of(now.controller_fault)},

@@ -28,6 +28,7 @@ class Service {
     // Logs events, frees what is no longer used, resumes once if the configuration says so.
     void keep_house();
     [[nodiscard]] shm::StateData state() const;
+    [[nodiscard]] shm::StateData settled_state() const;
 
   private:
     using Json = nlohmann::json;

@@ -152,10 +152,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "names a channel that does not exist",
                 {}},
         Hostile{"estop",
-                from_tick(45, "(call $request_estop)"),
-                "canary",
+                from_tick(12, "(call $request_estop)"),
+                "shadow",
                 "estop_request",
-                45,
+                12,
                 "process called safety.request_estop",
                 {}}));
 
@@ -247,7 +247,7 @@ TEST_F(DeploymentTest, AFailureInTheWatchIsRolledBackAtTheStandstill) {
     EXPECT_NE(status["lifecycle"]["rolled_back"]["message"].get<std::string>().find("process(5) trapped"),
               std::string::npos)
         << status;
-    EXPECT_EQ(status["counters"]["rollbacks"], 1);
+    await([](const json& s) { return s["counters"]["rollbacks"] == 1; });
     const auto cycle = status["cycle"].get<std::uint64_t>();
     EXPECT_EQ(await([=](const json& s) { return s["cycle"] > cycle + 500; })["mode"], "disarmed");
     ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);

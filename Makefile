@@ -9,9 +9,10 @@ STAMPS := build/stamps
 # Arguments of `make up`, for example ARGS=--once, and the scenarios of `make bench`.
 ARGS ?=
 TIER ?= full
+SECONDS := 60
 export TIER
 
-.PHONY: help deps up test quick lint format image bench clean
+.PHONY: help deps up test quick lint format image coverage mutation fuzz bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,16 @@ format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
 image: $(STAMPS)/venv ## build the appliance image
 	@.venv/bin/holdfast image build $(ARGS)
 
-bench: $(STAMPS)/venv ## measure a controller tick in C++ and in Python: build/bench.json
+coverage: $(STAMPS)/venv ## line and branch coverage of C++ and Python: build/coverage
+	@.venv/bin/python -m scripts.measure_coverage $(ARGS)
+
+mutation: $(STAMPS)/venv ## every small fault in the safety kernel and the shield: build/mutation/report.json
+	@.venv/bin/python -m scripts.mutation $(ARGS)
+
+fuzz: $(STAMPS)/venv ## fuzz what reads from outside, SECONDS=60 each: build/fuzz
+	@.venv/bin/python -m scripts.fuzz --seconds $(SECONDS) $(ARGS)
+
+bench: $(STAMPS)/venv ## measure a controller tick (C++, Python, native) and the loop's cycle: build/bench.json, plots
 	@.venv/bin/holdfast bench run tick $(ARGS)
 
 clean: ## remove build/ and .venv; caches below ~/.cache/holdfast stay

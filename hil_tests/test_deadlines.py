@@ -10,5 +10,5 @@ def test_no_deadline_is_missed_under_load() -> None:
     assert result["cycles"] >= 60_000
     assert result["missed"] == 0
     assert result["controller"]["state"] == "running"
-    assert result["mode"] == "armed"
+    assert result["mode"] == "running"
     assert not result["realtime"]["degraded"]

@@ -9,6 +9,6 @@ from holdfast_bench.vm_bench import VmBench
 def test_robot_goes_on_without_the_fleet_and_loses_nothing(bench: VmBench) -> None:
     proved = offline.run(bench)
     assert proved["cycles"] >= offline.OFFLINE_CYCLES
-    assert proved["mode"] == "armed"
+    assert proved["mode"] == "running"
     assert proved["task"] == {"while_offline": "queued", "results": 1}
     assert proved["telemetry"]["gaps"] == 0

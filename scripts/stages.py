@@ -152,6 +152,21 @@ def thread_stage() -> list[Command]:
     ]
 
 
+def tripwire_stage() -> list[Command]:
+    """Return the real-time cycle, a million times, with everything counted that it must not do."""
+    executable = "build/cpp/tests/tripwire/holdfast-tripwire"
+    return [
+        configure("cpp", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
+        build("cpp", "holdfast-tripwire"),
+        [executable, "--cycles", "1000000"],
+    ]
+
+
+def proof(module: str, *arguments: str) -> list[Command]:
+    """Return a tool of this folder that builds, runs and judges by itself."""
+    return [tool("python", "-m", f"scripts.{module}", *arguments)]
+
+
 def format_stage() -> list[Command]:
     """Return the format checks of Python and C++."""
     return [
@@ -218,6 +233,10 @@ STAGES: tuple[Stage, ...] = (
         "full",
         thread_stage,
     ),
+    Stage("tripwire", "proof", "A million cycles: heap, page faults, system calls", "full", tripwire_stage),
+    Stage("mutation", "proof", "Mutants of safety kernel and shield", "full", lambda: proof("mutation")),
+    Stage("coverage", "proof", "Coverage of C++ and Python", "full", lambda: proof("measure_coverage")),
+    Stage("fuzz", "proof", "Fuzzers, a minute each", "full", lambda: proof("fuzz", "--seconds", "60")),
 )
 
 

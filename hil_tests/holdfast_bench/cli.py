@@ -11,7 +11,7 @@ import click
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
-from holdfast_bench import deadlines, estop, offline, tick
+from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -20,12 +20,22 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Length:
+    """How much of a scenario in virtual time is run; None: what it was made for."""
+
+    seconds: int | None
+    trials: int | None
+    seed: int
+    enable_line: bool
+
+
+@dataclass(frozen=True)
 class Scenario:
     """One proof: what it shows and how it is run."""
 
     shows: str
     real_time: Callable[[], Result] | None = None
-    virtual_time: Callable[[int], Result] | None = None
+    virtual_time: Callable[[Length], Result] | None = None
 
 
 def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
@@ -36,13 +46,31 @@ def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
     return booted
 
 
+_DEADLINES_S = 60
 SCENARIOS = {
     "deadlines": Scenario(
-        "1 kHz loop with a controller under load: missed deadlines, latencies", virtual_time=deadlines.run
+        "1 kHz loop with a controller under load: missed deadlines, latencies",
+        virtual_time=lambda length: deadlines.run(length.seconds or _DEADLINES_S),
+    ),
+    deadlines_loaded.NAME: Scenario(
+        "the same with 12 drives in motion and CPU, memory, disk and network loaded, 600 s",
+        virtual_time=lambda length: deadlines_loaded.run(length.seconds or deadlines_loaded.SECONDS),
+    ),
+    estop_1000.NAME: Scenario(
+        "1,000 stops of each path at random phases: reaction times at the drives",
+        virtual_time=lambda length: estop_1000.run(
+            length.trials or estop_1000.TRIALS, length.seed, enable_line=length.enable_line
+        ),
     ),
     "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
     "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
-    "tick": Scenario("cost of a controller's tick in C++ and in Python: build/bench.json", tick.run),
+    "safety-lines": Scenario(
+        "contacts of the e-stop, enable line and hardware watchdog (gpio-sim, softdog)",
+        _on_machine(safety_lines.run),
+    ),
+    "tick": Scenario(
+        "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json", tick.run
+    ),
 }
 
 
@@ -66,7 +94,7 @@ def list_(as_json: bool) -> None:
         print_json({"scenarios": {n: {"shows": SCENARIOS[n].shows, "clock": c} for n, c in clocks.items()}})
         return
     for name, clock in clocks.items():
-        console.print(f"{name:12} {clock + ' time':14} {SCENARIOS[name].shows}")
+        console.print(f"{name:16} {clock + ' time':14} {SCENARIOS[name].shows}")
 
 
 @bench.command(name="run", epilog=EXIT_CODES)
@@ -76,9 +104,32 @@ def list_(as_json: bool) -> None:
     is_flag=True,
     help="The guest's clock counts instructions: exact deadlines, on any machine.",
 )
-@click.option("--seconds", default=60, show_default=True, help="Length of a scenario in virtual time.")
+@click.option(
+    "--seconds",
+    type=click.IntRange(min=1),
+    help="Length of a deadlines scenario; 60, or 600 with 12 drives, by default.",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Trials of each path of estop-1000; 1000 by default."
+)
+@click.option(
+    "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."
+)
+@click.option(
+    "--enable-line",
+    is_flag=True,
+    help="estop-1000: with a simulated enable line (gpio-sim) as a third path.",
+)
 @json_option
-def run_(name: str, virtual_time: bool, seconds: int, as_json: bool) -> None:
+def run_(
+    name: str,
+    virtual_time: bool,
+    seconds: int | None,
+    trials: int | None,
+    seed: int,
+    enable_line: bool,
+    as_json: bool,
+) -> None:
     """Run a scenario and write build/bench/NAME/result.json.
 
     Example: holdfast bench run deadlines --virtual-time --seconds 60
@@ -92,7 +143,7 @@ def run_(name: str, virtual_time: bool, seconds: int, as_json: bool) -> None:
         )
     try:
         if virtual_time and scenario.virtual_time:
-            result = scenario.virtual_time(seconds)
+            result = scenario.virtual_time(Length(seconds, trials, seed, enable_line))
         else:
             assert scenario.real_time is not None  # noqa: S101 - refused above
             result = scenario.real_time()

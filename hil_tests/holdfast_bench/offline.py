@@ -74,7 +74,7 @@ def run(target: Target) -> dict[str, Any]:
         lambda: robot.control()["cycle"] >= before["cycle"] + OFFLINE_CYCLES,
     )
     during = robot.control()
-    if during["mode"] != "armed" or during["controller"]["state"] != "running":
+    if during["mode"] != "running" or during["controller"]["state"] != "running":
         raise BenchError(
             f"without the fleet the core is {during['mode']}, its controller {during['controller']}"
         )

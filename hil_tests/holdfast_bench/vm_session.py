@@ -44,7 +44,11 @@ class VmSession:
 
     kind: Literal["vm"] = "vm"
 
-    def __init__(self, folder: Path | None = None, robot_id: str = "arm-01") -> None:
+    def __init__(
+        self, folder: Path | None = None, robot_id: str = "arm-01", robot_file: Path | None = None
+    ) -> None:
+        """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`."""
+        self._robot_file = robot_file
         self._folder = (folder or repository_root() / "build" / "vm").absolute()
         self.robot_id = robot_id
         self.notes: list[str] = []
@@ -99,6 +103,8 @@ class VmSession:
                 "holdfast.fleet-url": self._hub.leaf_url(HOST_FROM_INSIDE),
                 "holdfast.env": "".join(f"{key}={value}\n" for key, value in environment.items()),
             }
+            if self._robot_file is not None:
+                credentials["holdfast.robot-toml"] = self._robot_file.read_text(encoding="utf-8")
             vm = Vm(image, self._folder / "machine", credentials=credentials)
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_image import bench_modules
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import cache_directory, content_hash, locked, require_space
 from holdfast_image.errors import BuildError, UsageError
@@ -129,7 +130,7 @@ def _build(
     directory: Path,
 ) -> None:
     work = cache / "mkosi"
-    for name in ("workspace", "output", "runtime", "wheel", "apt"):
+    for name in ("workspace", "output", "runtime", "modules", "wheel", "apt"):
         if (work / name).exists():
             shutil.rmtree(work / name)
     for name in ("workspace", "output", "cache", "packages"):
@@ -141,6 +142,11 @@ def _build(
     with steps.step("runtime (C++ and Python)"):
         wheel = staging.wheel(dependencies, requirements, work / "wheel")
         staging.assemble(dependencies, wheel, work / "runtime")
+    kernel = None
+    if variant == "bench":
+        with steps.step("kernel modules"):
+            kernel, module = bench_modules.gpio_sim(cache, builder, snapshot, log)
+            bench_modules.assemble(kernel, module, work / "modules")
     with steps.step(f"image {board} ({variant})"):
         write_apt_configuration(work / "apt", builder.mirror())
         _mkosi(builder, snapshot, work, log, board, variant, directory.name)
@@ -148,6 +154,11 @@ def _build(
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:
         raise BuildError(f"mkosi ended well but made no {', '.join(missing)}; see {log}")
+    if kernel is not None:
+        remedy = (
+            f"remove {builder.tree} and {work / 'cache'} and build again, both from the mirror as it is now"
+        )
+        bench_modules.require_kernel(kernel, output / "image.manifest", remedy)
     for extra in output.iterdir():
         if extra.name not in {*_PARTS, "image.cmdline"}:
             extra.unlink()
@@ -162,13 +173,15 @@ def _mkosi(
     builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: str, variant: str, version: str
 ) -> None:
     profiles = [board] + (["bench"] if variant == "bench" else [])
+    trees = ["runtime"] + (["modules"] if variant == "bench" else [])
     run_in_builder(
         builder.tree,
         [
             *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
             *("--output-directory=/hf/mkosi/output", "--cache-directory=/hf/mkosi/cache"),
             *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
-            *("--extra-tree=/hf/mkosi/runtime", f"--image-version={version}"),
+            *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
+            f"--image-version={version}",
             *(f"--profile={profile}" for profile in profiles),
             *("--force", "build"),
         ],

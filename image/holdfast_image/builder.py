@@ -6,6 +6,7 @@ named by a hash over its package list and its mirror.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -39,14 +40,21 @@ PACKAGES = (
     "cmake",
     "g++",
     "libcli11-dev",
+    "libeigen3-dev",
     "libexpected-dev",
     "libsystemd-dev",
     "libtomlplusplus-dev",
+    "liburdfdom-dev",
     "ninja-build",
     "nlohmann-json3-dev",
     "pkgconf",
     "python3",
     "python3-pip",
+    # kernel modules of the bench
+    "linux-headers-rt-amd64",
+    "linux-source-6.12",
+    "make",
+    "xz-utils",
     # the virtual robot
     "ovmf",
     "qemu-system-x86",
@@ -140,6 +148,8 @@ def _mmdebstrap(tree: Path, mirror: Mirror, log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # The headers of a kernel depend on the kernel; nothing boots it here, so no initramfs is made.
+            env={**os.environ, "INITRD": "No"},
             start_new_session=True,
         )
         try:

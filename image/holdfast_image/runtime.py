@@ -46,8 +46,9 @@ DEFINITION = (
     "image/mkosi.postinst.chroot",
     "image/mkosi.profiles",
     "image/mkosi.repart",
+    "image/modules",
 )
-EXAMPLES = ("examples/robots/arm.toml", "examples/controllers", "hil_tests/controllers")
+EXAMPLES = ("examples/robots", "examples/controllers", "hil_tests/controllers")
 _NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")
 
 
@@ -173,6 +174,7 @@ class RuntimeStaging:
         controllers = share / "controllers"
         controllers.mkdir(parents=True)
         shutil.copyfile(self._snapshot.root / "examples/robots/arm.toml", share / "robot.toml")
+        shutil.copytree(self._snapshot.root / "examples/robots", share / "robots")
         for folder in ("examples/controllers", "hil_tests/controllers"):
             for file in sorted((self._snapshot.root / folder).glob("*.wat")):
                 shutil.copyfile(file, controllers / file.name)

@@ -70,6 +70,20 @@ def test_second_boot_changes_nothing(root: Path) -> None:
     assert tomllib.loads((root / "etc/holdfast/robot.toml").read_text())["robot"]["id"] == "arm-02"
 
 
+def test_robot_of_a_credential_replaces_the_one_there(root: Path) -> None:
+    (root / "etc/holdfast/robot.toml").write_text(TOML)
+    given = '[robot]\nid = "other"\nmodel = "quadruped"\n'
+    assert personalise(root, "arm-02", None, None, given) == ["etc/holdfast/robot.toml"]
+    written = tomllib.loads((root / "etc/holdfast/robot.toml").read_text())
+    assert written["robot"] == {"id": "arm-02", "model": "quadruped"}
+
+
+def test_robot_of_a_credential_that_is_no_toml_changes_nothing(root: Path) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError):
+        personalise(root, None, None, None, "[robot\n")
+    assert not (root / "etc/holdfast/robot.toml").exists()
+
+
 def test_password_of_the_fleet_is_readable_by_root_only(root: Path) -> None:
     personalise(root, None, "nats-leaf://u:p@10.0.3.2:7422", None)
     assert stat.S_IMODE((root / "etc/holdfast/fleet.conf").stat().st_mode) == 0o600

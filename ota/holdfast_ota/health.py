@@ -62,12 +62,13 @@ class HealthWindow:
             return Verdict(Health.INTERRUPTED, "the core restarted inside its health window")
         controller = status.get("controller")
         if not controller or controller.get("sha256") != self._sha256:
+            # The core has its own watch, and may have loaded the last known good controller already.
+            failed = (status.get("lifecycle") or {}).get("rolled_back") or {}
+            if failed.get("sha256") == self._sha256:
+                return _faulty(failed)
             return Verdict(Health.REPLACED, "another controller was loaded, or it was unloaded")
-        fault = str(controller.get("fault") or "none")
-        if fault != "none" or controller.get("state") == "faulted":
-            message = str(controller.get("message") or "")
-            problem = _FAULTS.get(fault, f"it failed ({fault})")
-            return Verdict(Health.FAULTY, f"{problem}: {message}" if message else problem)
+        if str(controller.get("fault") or "none") != "none" or controller.get("state") == "faulted":
+            return _faulty(controller)
         self._count(int(controller.get("tick") or 0))
         return Verdict(Health.HEALTHY if self.ticks >= self._window_ticks else Health.WATCHING)
 
@@ -76,3 +77,9 @@ class HealthWindow:
         if self._last_tick is not None:
             self.ticks += tick - self._last_tick if tick >= self._last_tick else tick
         self._last_tick = tick
+
+
+def _faulty(failed: Mapping[str, Any]) -> Verdict:
+    fault, message = str(failed.get("fault") or "none"), str(failed.get("message") or "")
+    problem = _FAULTS.get(fault, f"it failed ({fault})")
+    return Verdict(Health.FAULTY, f"{problem}: {message}" if message else problem)

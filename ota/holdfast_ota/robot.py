@@ -30,6 +30,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from holdfast.config import RobotConfig
 from holdfast.daemons import CoreClient
 from holdfast.errors import HoldfastError, RejectedError
+from holdfast.modes import MOVING
 from holdfast.places import config_file, run_directory, state_directory
 from holdfast.store import ControllerRecord, StoreThread
 from holdfast_ota.errors import Reason, RefusalError
@@ -48,7 +49,6 @@ WATCH_PERIOD_S = 0.1
 RETRY_S = 1.0
 MAX_INTERRUPTIONS = 3
 CLOCK_TOLERANCE = timedelta(minutes=10)
-_MOVING = ("armed", "stopping")
 
 _log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ class OtaClient:
     async def _activate(self, attempt: Attempt, source: bytes) -> Outcome:
         target = attempt.target
         mode = (await self._core()).get("mode")
-        if mode in _MOVING and self._config.ota.activate == "disarmed":
+        if mode in MOVING and self._config.ota.activate == "disarmed":
             sentence = (
                 f"{target} is verified and stored; it is loaded when the robot is disarmed (now it is {mode})"
             )

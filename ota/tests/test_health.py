@@ -43,6 +43,18 @@ def test_a_faulted_state_without_a_named_fault_is_a_fault() -> None:
     assert HealthWindow("abc", 1).observe(status(state="faulted")).health is Health.FAULTY
 
 
+def test_what_the_core_rolled_back_itself_is_a_fault_and_no_persons_choice() -> None:
+    window = HealthWindow("abc", 100)
+    window.observe(status(0))
+    failed = {"sha256": "abc", "fault": "trap", "message": "process(7) trapped", "to": "good"}
+    back = status(0, sha256="good", state="loaded")
+    verdict = window.observe({**back, "lifecycle": {"rolled_back": failed}})
+    assert verdict.health is Health.FAULTY
+    assert verdict.reason == "it trapped: process(7) trapped"
+    other = {**failed, "sha256": "other"}
+    assert window.observe({**back, "lifecycle": {"rolled_back": other}}).health is Health.REPLACED
+
+
 def test_another_controller_none_and_another_core() -> None:
     window = HealthWindow("abc", 1)
     assert window.observe(status(sha256="other")).health is Health.REPLACED

@@ -58,14 +58,31 @@ class CoreClient(_Daemon):
 
     socket_name = "control.sock"
 
-    async def load(self, cwasm: Path, *, name: str, version: str, sha256: str) -> None:
+    async def load(self, cwasm: Path, *, name: str, version: str, sha256: str) -> dict[str, Any]:
         """Make a compiled controller the active one; the running one stays on failure.
+
+        Returns `{"generation": number, "stage": ...}`: "active" at once, or the stage at which its trial begins while
+        the robot is armed ("shadow", "canary"); `status()["lifecycle"]` tells what becomes of it.
 
         Raises:
             RefusedError: it could not be loaded.
         """
-        await self._connection.request(
+        return await self._connection.request(
             {"op": "load", "cwasm": str(cwasm), "name": name, "version": version, "sha256": sha256}
+        )
+
+    async def withdraw(self, generation: int) -> None:
+        """End the trial of this controller; the active one goes on.
+
+        Raises:
+            RefusedError: it is not staged (any more).
+        """
+        await self._connection.request({"op": "withdraw", "generation": generation})
+
+    async def remember_good(self, cwasm: Path, *, name: str, version: str, sha256: str) -> None:
+        """Say which controller to load again when a new one fails in its watch."""
+        await self._connection.request(
+            {"op": "last_known_good", "cwasm": str(cwasm), "name": name, "version": version, "sha256": sha256}
         )
 
     async def unload(self) -> None:
@@ -83,6 +100,38 @@ class CoreClient(_Daemon):
     async def disarm(self) -> None:
         """Stop in a controlled way."""
         await self._connection.request({"op": "disarm"})
+
+    async def pause(self) -> None:
+        """Hold in a controlled way; the controller is not called and simulation time stands.
+
+        Raises:
+            RefusedError: the robot is not armed.
+        """
+        await self._connection.request({"op": "pause"})
+
+    async def resume(self) -> None:
+        """Go on after a pause. Needs a privileged user.
+
+        Raises:
+            RefusedError: the robot is not paused.
+        """
+        await self._connection.request({"op": "resume"})
+
+    async def clear(self) -> None:
+        """Clear a fault of the core; the robot is disarmed then. Needs a privileged user.
+
+        Raises:
+            RefusedError: there is no fault.
+        """
+        await self._connection.request({"op": "clear"})
+
+    async def set_inputs(self, values: dict[str, float], mono_ns: int) -> None:
+        """Hand on what an operator asked for at `mono_ns` (CLOCK_MONOTONIC of this machine).
+
+        Raises:
+            RefusedError: a value is unknown, outside its limits or too old; none of them was taken.
+        """
+        await self._connection.request({"op": "input", "values": values, "mono_ns": mono_ns})
 
     async def segment(self, layout: Layout) -> SegmentReader:
         """Map the state segment."""

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,10 @@ from holdfast.target import FleetTarget, LocalTarget
 
 _READY_S = 20.0
 _STATE_AGE_MS = 500.0
+_HEARTBEAT_MS = 250.0
+_INPUT_AGE_MS = 1000.0
+# A Unix socket takes ten waiting frames (net.unix.max_dgram_qlen), and a drive reports up to two at once.
+_DEVICES_PER_SOCKET = 4
 _RELAXED = {
     "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
     "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "5000",
@@ -209,13 +214,26 @@ class HostSession:
         """Write the robot's file with links to the plant and without the demand for a real-time kernel."""
         load_robot_config(self._robot_file, {})  # a mistake in it is told with its own name and lines
         document = tomlkit.parse(self._robot_file.read_text(encoding="utf-8")).unwrap()
+        # Devices that share a link share sockets, of this link only: a node number belongs to its link.
+        sockets: dict[tuple[str, int], str] = {}
+        on_link: Counter[str] = Counter()
+        for device in [*document["drive"], *document.get("sensor", [])]:
+            link = device["link"]
+            key = (link, on_link[link] // _DEVICES_PER_SOCKET)
+            on_link[link] += 1
+            number = str(len(sockets)) if sockets else ""
+            device["link"] = sockets.setdefault(key, f"unix:plant{number}.sock")
         for drive in document["drive"]:
-            drive["link"] = "unix:plant.sock"
+            drive["heartbeat_ms"] = max(drive.get("heartbeat_ms", 0), _HEARTBEAT_MS)
+        document.pop("link", None)
         document.setdefault("control", {})["realtime"] = "prefer"
         for state in document.get("state", []):
             state["max_age_ms"] = max(state["max_age_ms"], _STATE_AGE_MS)
+        for channel in document.get("input", []):
+            channel["max_age_ms"] = max(channel["max_age_ms"], _INPUT_AGE_MS)
         target.write_text(tomlkit.dumps(document), encoding="utf-8")
         self.notes.append(
-            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old; realtime = prefer"
+            f"drives are simulated by holdfast-plant; states may be {_STATE_AGE_MS:g} ms old, inputs "
+            f"{_INPUT_AGE_MS:g} ms, heartbeats {3 * _HEARTBEAT_MS:g} ms; realtime = prefer"
         )
         return target

@@ -176,7 +176,10 @@ class SegmentReader:
         return self._sample
 
     def histogram(self, name: str) -> HistogramSummary:
-        """Summarise the histogram `wake`, `cycle` or `controller` since the core started."""
+        """Summarise a histogram since the core started.
+
+        `wake`, `cycle`, `controller`, or a part of a cycle: `read`, `estimate`, `shield`, `write`.
+        """
         return summarise(self.bins(name), int(self._record[f"{name}.max_ns"][0]))
 
     def bins(self, name: str) -> NDArray[np.uint64]:

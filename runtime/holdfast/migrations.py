@@ -62,4 +62,27 @@ def _initial(db: Database) -> None:
     db.table("facts").create({"name": str, "value": str}, pk="name", strict=True)
 
 
-STEPS: list[Callable[[Database], None]] = [_initial]
+def _stage_outcomes(db: Database) -> None:
+    """What became of each trial: which stage, and if it was rejected, in which tick and by which value."""
+    db.table("stage_outcomes").create(
+        {
+            "id": int,
+            "deployment": str,
+            "time": str,
+            "sha256": str,
+            "stage": str,
+            "result": str,
+            "reason": str,
+            "tick": int,
+            "channel": str,
+            "value": float,
+            "message": str,
+        },
+        pk="id",
+        not_null={"deployment", "time", "sha256", "stage", "result"},
+        strict=True,
+    )
+    db.table("stage_outcomes").create_index(["deployment"])
+
+
+STEPS: list[Callable[[Database], None]] = [_initial, _stage_outcomes]

@@ -9,13 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 _MODE_STYLE = {
-    "armed": "bold green",
+    "armed": "green",
+    "running": "bold green",
+    "paused": "bold yellow",
+    "holding": "yellow",
     "disarmed": "bold",
     "stopping": "yellow",
     "estop": "bold red",
     "fault": "bold red",
 }
-_QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks")
+_HEALTH_STYLE = {"healthy": "green", "waiting": "yellow", "unhealthy": "bold red"}
+_QUIET_COUNTERS = ("frames_sent", "frames_received", "controller_ticks", "candidate_ticks")
 
 
 def render(status: dict[str, Any]) -> RenderableType:
@@ -23,6 +27,11 @@ def render(status: dict[str, Any]) -> RenderableType:
     parts = [_summary(status)]
     if status.get("state"):
         parts.append(_channels(status))
+    estimate = status.get("estimate") or {}
+    if estimate.get("joints") or estimate.get("attitude"):
+        parts.append(_estimates(estimate))
+    if inputs := (status.get("control") or {}).get("inputs"):
+        parts.append(_inputs(inputs))
     if "loop" in status:
         parts.append(_loop(status["loop"]))
     counters = _counters(status)
@@ -42,6 +51,8 @@ def _summary(status: dict[str, Any]) -> Table:
         mode = str(control.get("mode"))
         table.add_row("mode", Text(mode, style=_MODE_STYLE.get(mode, "")))
         table.add_row("controller", _controller(control.get("controller")))
+        if text := _trial(control.get("lifecycle") or {}):
+            table.add_row("new controller", text)
         blockers = control.get("arm_blockers") or []
         if blockers and mode == "disarmed":
             table.add_row("before arming", "\n".join(map(str, blockers)))
@@ -67,17 +78,45 @@ def _controller(controller: dict[str, Any] | None) -> Text:
     return text
 
 
+def _trial(lifecycle: dict[str, Any]) -> Text | None:
+    """What is being tried, or why the last one that was tried or watched is not active."""
+    if candidate := lifecycle.get("candidate"):
+        return Text(
+            f"{candidate['name']}, {candidate['stage']}, tick {candidate['ticks']} of {candidate['of']}"
+        )
+    if failed := lifecycle.get("rolled_back"):
+        return Text(
+            f"{failed['name']} failed in its watch and was rolled back: {failed['message']}", style="red"
+        )
+    outcome = lifecycle.get("outcome")
+    if outcome and outcome["result"] != "active":
+        return Text(f"{outcome['name']} was {outcome['result']}: {outcome['message']}", style="yellow")
+    return None
+
+
 def _safety(safety: dict[str, Any]) -> Text:
     if "error" in safety:
         return Text(safety["error"], style="red")
     if not safety.get("latched"):
-        return Text("no stop latched", style="green")
+        return _with_findings(Text("no stop latched", style="green"), safety)
     text = Text(f"E-STOP {safety.get('latch_sequence')} latched: {safety.get('cause')}", style="bold red")
     if safety.get("reason"):
         text.append(f" ({safety['reason']})")
     text.append(f"\nsince {safety.get('since')}", style="dim")
     if safety.get("standing") not in (None, "none"):
         text.append(f"\nstill standing: {safety['standing']}", style="red")
+    return _with_findings(text, safety)
+
+
+def _with_findings(text: Text, safety: dict[str, Any]) -> Text:
+    """Add what the safety daemon warns of, what it lacks, and what it could not record."""
+    for warning in safety.get("warnings") or []:
+        text.append(f"\nwarning: {warning}", style="yellow")
+    for problem in safety.get("problems") or []:
+        text.append(f"\n{problem}", style="red")
+    evidence = safety.get("evidence") or {}
+    if evidence.get("error"):
+        text.append(f"\nevidence: {evidence['error']}", style="red")
     return text
 
 
@@ -114,6 +153,19 @@ def _channels(status: dict[str, Any]) -> Table:
     return table
 
 
+def _inputs(inputs: dict[str, dict[str, Any]]) -> Table:
+    """What an operator asks for; what is too old is NaN to the controller."""
+    table = Table(title="Inputs", title_justify="left")
+    table.add_column("input")
+    table.add_column("value", justify="right")
+    table.add_column("age, ms", justify="right")
+    for name, value in inputs.items():
+        style = "" if value["fresh"] else "dim"
+        age = "-" if value["age_ms"] is None else f"{value['age_ms']:.0f}"
+        table.add_row(name, _number(value["value"]), age, style=style)
+    return table
+
+
 def _loop(loop: dict[str, Any]) -> Table:
     table = Table(
         title=f"Loop: {loop['cycles']} cycles, {loop['missed']} missed deadlines", title_justify="left"
@@ -125,8 +177,31 @@ def _loop(loop: dict[str, Any]) -> Table:
         ("cycle time", "cycle_us"),
         ("controller tick", "controller_us"),
     ):
-        row = loop.get(key) or {}
-        table.add_row(name, *(_microseconds(row.get(part)) for part in ("p50", "p99", "max")))
+        _add_durations(table, name, loop.get(key) or {})
+    for phase, row in (loop.get("phases_us") or {}).items():
+        _add_durations(table, f"  {phase}", row)
+    return table
+
+
+def _add_durations(table: Table, name: str, row: dict[str, float | None]) -> None:
+    table.add_row(name, *(_microseconds(row.get(part)) for part in ("p50", "p99", "max")))
+
+
+def _estimates(estimate: dict[str, Any]) -> Table:
+    table = Table(title="Estimates", title_justify="left")
+    table.add_column("joint")
+    for heading in ("position", "velocity", "acceleration", "innovation", "health"):
+        table.add_column(heading, justify="left" if heading == "health" else "right")
+    for name, joint in (estimate.get("joints") or {}).items():
+        numbers = (
+            _number(joint[quantity]) for quantity in ("position", "velocity", "acceleration", "innovation")
+        )
+        table.add_row(name, *numbers, Text(joint["health"], style=_HEALTH_STYLE.get(joint["health"], "")))
+    attitude = estimate.get("attitude")
+    if attitude:
+        table.caption = (
+            f"attitude w x y z: {' '.join(map(_number, attitude['quaternion']))}, {attitude['health']}"
+        )
     return table
 
 

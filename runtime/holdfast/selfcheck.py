@@ -85,7 +85,7 @@ def _control(status: Status) -> dict[str, Any]:
 
 def _runs(status: Status) -> bool:
     control = _control(status)
-    return control.get("mode") == "armed" and (control.get("controller") or {}).get("state") == "running"
+    return control.get("mode") == "running" and (control.get("controller") or {}).get("state") == "running"
 
 
 def _reaction(status: Status) -> int | None:

@@ -17,6 +17,9 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import HoldfastError
 from holdfast.layout import Layout, SegmentReader
 
+PHASES = ("read", "estimate", "shield", "write")
+"""The parts of a Tier-1 cycle that are timed, in their order."""
+
 
 def finite_or_none(value: float) -> float | None:
     """Return a value that JSON can carry."""
@@ -42,6 +45,34 @@ def channel_values(sample: np.void, channels: dict[str, list[str]]) -> dict[str,
     }
 
 
+def estimates(sample: np.void, layout: Layout, channels: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the estimated joints by command channel, and the attitude; None where nothing is estimated.
+
+    Each joint has position, velocity and acceleration (SI), the mean of its normalised innovation squared (1: the
+    measurements are as good as configured) and its health; the attitude is a quaternion w, x, y, z.
+    """
+    healths = layout.enums["EstimateHealth"]
+    joints = {}
+    for index, name in enumerate(channels["commands"]):
+        health = healths[int(sample["joint_health"][index])]
+        if health == "none":
+            continue
+        joints[name] = {
+            quantity: finite_or_none(sample[f"joint_{quantity}"][index])
+            for quantity in ("position", "velocity", "acceleration", "innovation")
+        } | {"health": health}
+    attitude_health = healths[int(sample["attitude_health"])]
+    attitude = None
+    if attitude_health != "none":
+        attitude = {
+            "quaternion": [float(part) for part in sample["attitude"]],
+            "gyro_bias": [float(part) for part in sample["gyro_bias"]],
+            "innovation": finite_or_none(sample["attitude_innovation"]),
+            "health": attitude_health,
+        }
+    return {"joints": joints, "attitude": attitude}
+
+
 def loop_statistics(reader: SegmentReader, layout: Layout) -> dict[str, Any]:
     """Return cycles, missed deadlines and latencies of the loop since the core started."""
     sample = reader.read()
@@ -52,6 +83,7 @@ def loop_statistics(reader: SegmentReader, layout: Layout) -> dict[str, Any]:
         "wake_us": reader.histogram("wake").as_dict(),
         "cycle_us": reader.histogram("cycle").as_dict(),
         "controller_us": reader.histogram("controller").as_dict(),
+        "phases_us": {phase: reader.histogram(phase).as_dict() for phase in PHASES},
         "estop_reaction_cycles": (int(sample["estop_frame_cycle"]) or None)
         if sample["estop_latch_seen"]
         else None,
@@ -69,7 +101,9 @@ async def collect(run_directory: Path, layout: Layout) -> dict[str, Any]:
             status["control"] = _without_ok(control)
             with contextlib.closing(await core.segment(layout)) as reader:
                 status["loop"] = loop_statistics(reader, layout)
-                status.update(channel_values(reader.read(), control["channels"]))
+                sample = reader.read()
+                status.update(channel_values(sample, control["channels"]))
+                status["estimate"] = estimates(sample, layout, control["channels"])
     except HoldfastError as error:
         status["control"] = {"error": str(error)}
     try:

@@ -118,7 +118,7 @@ class Store:
         return next(self._controllers("state = 'active'", []), None)
 
     def last_known_good(self, besides: str = "") -> ControllerRecord | None:
-        """Return the controller that most recently ran through its health window and is not faulted."""
+        """Return the controller that most recently ran through its watch and is not faulted."""
         return next(
             self._controllers(
                 "last_known_good is not null and state != 'faulted' and sha256 != ? order by last_known_good desc",
@@ -167,7 +167,11 @@ class Store:
             db.execute(
                 "update controllers set state = 'inactive', changed = ? where state = 'active'", [now()]
             )
-            db.table("controllers").update(sha256, {"state": "active", "changed": now()})
+            # One that has failed meanwhile stays so: only deploying it again is a fresh start.
+            db.execute(
+                "update controllers set state = 'active', changed = ? where sha256 = ? and state != 'faulted'",
+                [now(), sha256],
+            )
             db.execute(
                 "delete from controllers where state != 'active' and last_known_good is null and sha256 not in "
                 "(select sha256 from controllers order by changed desc limit ?)",
@@ -182,7 +186,7 @@ class Store:
             )
 
     def mark_controller_good(self, sha256: str) -> None:
-        """Record that this controller ran through its health window."""
+        """Record that this controller ran through its watch."""
         with self._transaction() as db:
             db.execute("update controllers set last_known_good = ? where sha256 = ?", [now(), sha256])
 
@@ -209,6 +213,25 @@ class Store:
                     "detail": detail,
                 }
             )
+
+    def record_stage_outcome(self, deployment: str, sha256: str, outcome: dict[str, Any]) -> None:
+        """Record what became of a stage of a trial, as the core tells it (`lifecycle.outcome`)."""
+        keys = ("stage", "result", "reason", "tick", "channel", "value", "message")
+        with self._transaction() as db:
+            db.table("stage_outcomes").insert(
+                {
+                    "deployment": deployment,
+                    "time": now(),
+                    "sha256": sha256,
+                    **{key: outcome.get(key) for key in keys},
+                }
+            )
+
+    def stage_outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the newest outcomes of stages, oldest first."""
+        with _explained(self.path):
+            rows = list(self._db.query("select * from stage_outcomes order by id desc limit ?", [limit]))
+        return rows[::-1]
 
     def deployments(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest journal entries, oldest first."""

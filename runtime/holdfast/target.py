@@ -1,7 +1,7 @@
 """The robot that a command is meant for: this machine, a session started by `holdfast up`, or one behind a broker.
 
-Arm and reset are local acts: they go through the robot's own sockets, on a session in a virtual machine by ssh, and
-over NATS not at all.
+Arm, resume, clear and reset are local acts: they go through the robot's own sockets, on a session in a virtual
+machine by ssh, and over NATS not at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -30,8 +31,26 @@ from holdfast.status import collect
 
 _REQUEST_S = 20.0
 _DEPLOY_S = 90.0
+"""How long a deployment may take without any progress."""
+_DEPLOY_LIMIT_S = 3600.0
+_PROGRESS_S = 0.5
 _CONNECT_S = 3.0
 _MAX_MESSAGE_SHARE = 0.95
+
+
+Progress = Callable[[dict[str, Any]], None]
+"""Hears what the core says of a controller that it tries: stage, ticks, and of how many."""
+
+
+class InputSender(Protocol):
+    """Sends what an operator asks for; each value counts for its max_age_ms only, so this is called again and again."""
+
+    async def __call__(self, values: dict[str, float]) -> None:
+        """Send values by the name of their [[input]].
+
+        Raises:
+            RefusedError: one is unknown, outside its limits or came too late; none was taken.
+        """
 
 
 class Target(Protocol):
@@ -40,8 +59,10 @@ class Target(Protocol):
     async def status(self) -> dict[str, Any]:
         """Return the merged status: robot, control, loop, state, sent, safety, worker."""
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
-        """Have a controller verified and activated; returns sha256 and the verification's report."""
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Have a controller verified, tried and activated; returns sha256, the verification's report and the trial."""
 
     async def unload(self) -> None:
         """Stop in a controlled way and drop the active controller."""
@@ -52,11 +73,23 @@ class Target(Protocol):
     async def disarm(self) -> None:
         """Stop in a controlled way."""
 
+    async def pause(self) -> None:
+        """Hold in a controlled way until somebody resumes."""
+
+    async def resume(self) -> None:
+        """Go on after a pause."""
+
+    async def clear(self) -> None:
+        """Clear a fault of the core; the robot is disarmed then."""
+
     async def estop(self, reason: str) -> int:
         """Latch an emergency stop; returns its number."""
 
     async def reset(self) -> None:
         """Clear the latch; nothing moves until the robot is armed."""
+
+    def inputs(self) -> contextlib.AbstractAsyncContextManager[InputSender]:
+        """Return a way in for an operator's values, open as long as the context."""
 
 
 class FleetTarget:
@@ -70,10 +103,38 @@ class FleetTarget:
         """Return the merged status that the worker gives."""
         return _without_ok(await self._request("status", {}, _REQUEST_S))
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
         """Send the source to the worker and wait for its verdict."""
         body = {"name": name, "version": version, "source_b64": base64.b64encode(source).decode()}
-        return _without_ok(await self._request("deploy", body, _DEPLOY_S))
+        asking = asyncio.create_task(self._request("deploy", body, _DEPLOY_LIMIT_S))
+        try:
+            await self._follow(asking, progress or (lambda _: None))
+            return _without_ok(await asking)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _follow(self, asking: asyncio.Task[dict[str, Any]], progress: Progress) -> None:
+        """Return when the deployment is answered.
+
+        Raises:
+            UnreachableError: nothing happened for too long.
+        """
+        loop = asyncio.get_running_loop()
+        seen: tuple[Any, ...] = ()
+        moved = loop.time()
+        while not (await asyncio.wait([asking], timeout=_PROGRESS_S))[0]:
+            candidate: dict[str, Any] = {}
+            with contextlib.suppress(HoldfastError, KeyError, TypeError):
+                candidate = (await self.status())["control"]["lifecycle"]["candidate"] or {}
+            if candidate:
+                progress(candidate)
+            if (now := (candidate.get("stage"), candidate.get("ticks"))) != seen:
+                seen, moved = now, loop.time()
+            if loop.time() - moved > _DEPLOY_S:
+                raise UnreachableError(f"robot {self._robot} did not answer 'deploy' within {_DEPLOY_S:g} s")
 
     async def unload(self) -> None:
         """Have the worker unload."""
@@ -82,6 +143,18 @@ class FleetTarget:
     async def estop(self, reason: str) -> int:
         """Have the worker ask the safety daemon for a stop."""
         return int((await self._request("estop", {"reason": reason}, _REQUEST_S))["latch_sequence"])
+
+    async def pause(self) -> None:
+        """Have the worker pause: it takes motion away, so a network may."""
+        await self._request("pause", {}, _REQUEST_S)
+
+    async def resume(self) -> None:
+        """Refuse: resuming is a local act."""
+        raise _local_only("resume")
+
+    async def clear(self) -> None:
+        """Refuse: clearing a fault is a local act."""
+        raise _local_only("clear")
 
     async def arm(self) -> None:
         """Refuse: arming is a local act."""
@@ -95,25 +168,48 @@ class FleetTarget:
         """Refuse: resetting is a local act."""
         raise _local_only("reset")
 
-    async def _request(self, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        data = json.dumps(body).encode()
+    @contextlib.asynccontextmanager
+    async def inputs(self) -> AsyncIterator[InputSender]:
+        """Send through the worker; each answer brings the token of the next request."""
         async with _connected(self._url) as client:
-            if len(data) > client.max_payload * _MAX_MESSAGE_SHARE:
-                raise RefusedError(
-                    f"the message has {len(data)} bytes and the broker takes {client.max_payload}; send a smaller "
-                    "source, or WASM in place of WAT"
-                )
-            try:
-                answer = await client.request(f"holdfast.{self._robot}.{verb}", data, timeout=timeout_s)
-            except nats.errors.NoRespondersError as error:
-                raise UnreachableError(
-                    f"no worker of robot {self._robot} answers at {_shown(self._url)}; is holdfast-worker running, "
-                    "and is the robot connected to this broker?"
-                ) from error
-            except (nats.errors.Error, TimeoutError) as error:
-                raise UnreachableError(
-                    f"robot {self._robot} did not answer '{verb}' within {timeout_s:g} s"
-                ) from error
+
+            async def ask(**body: Any) -> int:
+                return int((await self._ask(client, "input", body, _REQUEST_S))["token"])
+
+            token = await ask()
+
+            async def send(values: dict[str, float]) -> None:
+                nonlocal token
+                try:
+                    token = await ask(values=values, token=token)
+                except RefusedError:
+                    token = await ask()  # the one that was too old is of no use any more
+                    raise
+
+            yield send
+
+    async def _request(self, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        async with _connected(self._url) as client:
+            return await self._ask(client, verb, body, timeout_s)
+
+    async def _ask(self, client: Client, verb: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        data = json.dumps(body).encode()
+        if len(data) > client.max_payload * _MAX_MESSAGE_SHARE:
+            raise RefusedError(
+                f"the message has {len(data)} bytes and the broker takes {client.max_payload}; send a smaller "
+                "source, or WASM in place of WAT"
+            )
+        try:
+            answer = await client.request(f"holdfast.{self._robot}.{verb}", data, timeout=timeout_s)
+        except nats.errors.NoRespondersError as error:
+            raise UnreachableError(
+                f"no worker of robot {self._robot} answers at {_shown(self._url)}; is holdfast-worker running, "
+                "and is the robot connected to this broker?"
+            ) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise UnreachableError(
+                f"robot {self._robot} did not answer '{verb}' within {timeout_s:g} s"
+            ) from error
         reply = json.loads(answer.data)
         if reply.get("ok"):
             return dict(reply)
@@ -138,9 +234,11 @@ class LocalTarget:
             status["worker"] = {"error": str(error)}
         return status
 
-    async def deploy(self, name: str, version: str, source: bytes) -> dict[str, Any]:
+    async def deploy(
+        self, name: str, version: str, source: bytes, progress: Progress | None = None
+    ) -> dict[str, Any]:
         """Send the source to the worker: it verifies, loads and remembers it."""
-        return await self._worker().deploy(name, version, source)
+        return await self._worker().deploy(name, version, source, progress)
 
     async def unload(self) -> None:
         """Have the worker unload; without one, tell the core."""
@@ -154,6 +252,21 @@ class LocalTarget:
         """Arm the core."""
         async with await CoreClient.connect(self._run_directory) as core:
             await core.arm()
+
+    async def pause(self) -> None:
+        """Pause the core itself."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.pause()
+
+    async def resume(self) -> None:
+        """Resume the core."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.resume()
+
+    async def clear(self) -> None:
+        """Clear a fault of the core."""
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.clear()
 
     async def disarm(self) -> None:
         """Disarm the core."""
@@ -169,6 +282,16 @@ class LocalTarget:
         """Ask the safety daemon to clear the latch."""
         async with await SafetyClient.connect(self._run_directory) as safety:
             await safety.reset()
+
+    @contextlib.asynccontextmanager
+    async def inputs(self) -> AsyncIterator[InputSender]:
+        """Send to the core itself."""
+        async with await CoreClient.connect(self._run_directory) as core:
+
+            async def send(values: dict[str, float]) -> None:
+                await core.set_inputs(values, time.monotonic_ns())
+
+            yield send
 
     def _worker(self) -> FleetTarget:
         if self._fleet is not None:
@@ -187,6 +310,14 @@ class MachineTarget(FleetTarget):
     async def arm(self) -> None:
         """Run `holdfast robot arm` on the robot."""
         await self._local("arm")
+
+    async def resume(self) -> None:
+        """Run `holdfast robot resume` on the robot."""
+        await self._local("resume")
+
+    async def clear(self) -> None:
+        """Run `holdfast robot clear` on the robot."""
+        await self._local("clear")
 
     async def disarm(self) -> None:
         """Run `holdfast robot disarm` on the robot."""

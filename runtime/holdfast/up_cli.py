@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json, run
+from holdfast.config import load_robot_config
 from holdfast.errors import HoldfastError
 from holdfast.host_session import HostSession
 from holdfast.places import build_directory, repository
@@ -34,18 +35,36 @@ _REFRESH_S = 0.25
 )
 @click.option("--host", is_flag=True, help="Without a virtual machine: the same processes here, in seconds.")
 @click.option(
+    "--robot",
+    "robot_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The robot.toml to run; examples/robots/arm.toml by default.",
+)
+@click.option(
+    "--controller",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The controller to deploy, WAT or WASM; examples/controllers/sine.wat by default.",
+)
+@click.option(
     "--seconds", default=5.0, show_default=True, help="How long --once lets the robot move at least."
 )
 @json_option
-def up(once: bool, host: bool, seconds: float, as_json: bool) -> None:
-    """Boot the robot under QEMU (or --host), deploy examples/controllers/sine.wat over NATS and let it move.
+def up(
+    once: bool,
+    host: bool,
+    robot_file: Path | None,
+    controller: Path | None,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Boot the robot under QEMU (or --host), deploy a controller over NATS and let it move.
 
     Shows joints, loop statistics and the safety state until Ctrl-C.
 
-    Example: holdfast up --host --once --json
+    Example: holdfast up --host --robot examples/robots/quadruped.toml --controller examples/controllers/sine_joints.wat
     """
     report = _reporter(as_json)
-    result = run(_up(_session(host), once, seconds, report), as_json=as_json)
+    result = run(_up(host, robot_file, controller, once, seconds, report), as_json=as_json)
     if result is not None and as_json:
         print_json(result)
     elif result is not None:
@@ -62,32 +81,42 @@ def _reporter(as_json: bool) -> Report:
     return report
 
 
-def _session(host: bool) -> Session:
+def _session(host: bool, robot_file: Path | None) -> Session:
+    file = robot_file or _example("robots", "arm.toml")
+    config = load_robot_config(file, {})  # a mistake in it is told before anything is built or booted
     if host:
-        return HostSession(_robot_file(), build_directory() / "host")
+        return HostSession(file, build_directory() / "host")
     try:
         module = importlib.import_module("holdfast_bench.vm_session")
     except ImportError as error:
         raise click.UsageError(
             f"virtual machines need the repository's bench ({error}); try --host"
         ) from error
-    session: Session = module.VmSession()
+    session: Session = module.VmSession(robot_id=config.robot.id, robot_file=robot_file)
     return session
 
 
-def _robot_file() -> Path:
-    return repository() / "examples" / "robots" / "arm.toml"
+def _example(folder: str, name: str) -> Path:
+    return repository() / "examples" / folder / name
 
 
-async def _up(session: Session, once: bool, seconds: float, report: Report) -> dict[str, Any] | None:
+async def _up(
+    host: bool,
+    robot_file: Path | None,
+    controller: Path | None,
+    once: bool,
+    seconds: float,
+    report: Report,
+) -> dict[str, Any] | None:
     """Start, run and stop; returns the figures of a self-check."""
+    session = _session(host, robot_file)
+    controller = controller or _example("controllers", "sine.wat")
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - a coroutine that runs has a task
     loop = asyncio.get_running_loop()
     # SIGINT too: a shell that starts us in the background has it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, main.cancel)
-    controller = repository() / "examples" / "controllers" / "sine.wat"
     file = build_directory() / "session.json"
     try:
         await session.start(report)

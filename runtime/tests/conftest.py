@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,6 +18,13 @@ ARM = REPOSITORY / "examples" / "robots" / "arm.toml"
 READY_S = 120.0
 
 Scenario = Callable[[HostSession], Awaitable[None]]
+
+
+class RunOnRobot(Protocol):
+    """Runs a scenario on a robot of real processes; called again, the robot has the same disk."""
+
+    def __call__(self, scenario: Scenario, robot_file: Path = ARM) -> None:
+        """Start the robot, run the scenario, stop the robot."""
 
 
 @pytest.fixture
@@ -40,9 +48,7 @@ def robot_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def on_robot(
-    robot_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Scenario], None]:
+def on_robot(robot_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOnRobot:
     """Run a scenario on a robot of real processes; called again, the robot has the same disk.
 
     The machine may be busy with anything: only tests of the time limits themselves have short ones.
@@ -50,9 +56,9 @@ def on_robot(
     monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_TIMEOUT_MS", "60000")
     monkeypatch.setenv("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", "5000")
 
-    def run(scenario: Scenario) -> None:
+    def run(scenario: Scenario, robot_file: Path = ARM) -> None:
         async def whole() -> None:
-            session = HostSession(ARM, tmp_path / "logs", robot_directory)
+            session = HostSession(robot_file, tmp_path / "logs", robot_directory)
             try:
                 await session.start(lambda _: None)
                 await session.wait_ready(READY_S)

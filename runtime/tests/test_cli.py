@@ -35,7 +35,16 @@ def holdfast(*arguments: str, **environment: str) -> "subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("command", [*robot.commands.values(), up], ids=lambda command: str(command.name))
+def commands_of(group: click.Group) -> Iterator[click.Command]:
+    """Every command of a group and of the groups in it."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from commands_of(command)
+        else:
+            yield command
+
+
+@pytest.mark.parametrize("command", [*commands_of(robot), up], ids=lambda command: str(command.name))
 def test_every_command_is_documented(command: click.Command) -> None:
     assert command.help
     assert "Example: holdfast " in command.help
@@ -59,7 +68,8 @@ def test_check_names_the_place() -> None:
     assert re.search(r"command_limits_inverted\.toml:\d+: command\.\w+\.limits: min", checked.stderr)
     assert holdfast("robot", "check", str(ARM)).returncode == 0
     found = json.loads(holdfast("robot", "check", str(ARM), "--json").stdout)
-    assert found == {"ok": True, "robot": "arm-01", "commands": 6, "states": 10, "drives": 6}
+    assert [load.pop("url") for load in found.pop("links")] == ["can:vcan0"]
+    assert found == {"ok": True, "robot": "arm-01", "commands": 6, "states": 10, "drives": 6, "sensors": 0}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +77,10 @@ def test_check_names_the_place() -> None:
     [
         (("arm", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
         (("reset", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("resume", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("clear", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "local act"),
+        (("pause", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "no broker"),
+        (("pause", "--robot", "local"), 1, "is holdfast-control running"),
         (("estop", "--robot", "nats://a:secret@127.0.0.1:1/r"), 1, "no broker"),
         (("status", "--robot", "nats://a:secret@127.0.0.1:1"), 2, "names no robot"),
         (("status", "--robot", "/nowhere"), 2, "neither"),

@@ -75,12 +75,16 @@ def test_environment_overrides_single_values() -> None:
         "HOLDFAST_ROBOT__ID": "007",
         "HOLDFAST_CONTROL__CPU": "1",
         "HOLDFAST_AGENT__PROVIDER": "ollama",
+        "HOLDFAST_SAFETY__ESTOP_LINES": "bench:1,bench:2",
+        "HOLDFAST_SAFETY__ENABLE_LINE": "bench:3",
         "HOLDFAST_AGENT__FALLBACK__PROVIDER": "ollama",
     }
     config = load_robot_config(ARM, environment)
     assert config.safety.core_timeout_ms == 250.0
     assert config.safety.worker_required is False
     assert config.robot.id == "007"
+    assert config.safety.estop_lines == ["bench:1", "bench:2"]
+    assert config.safety.enable_line == "bench:3"
     assert config.control.cpu == 1
     assert config.agent is not None
     assert config.agent.fallback is not None
@@ -93,6 +97,8 @@ def test_environment_overrides_single_values() -> None:
         ("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", "soon", "safety.core_timeout_ms"),
         ("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", "", "safety.core_timeout_ms"),
         ("HOLDFAST_SAFETY__WORKER_REQUIRED", "no", "safety.worker_required"),
+        ("HOLDFAST_SAFETY__ESTOP_LINES", "bench:1", "safety.estop_lines"),
+        ("HOLDFAST_SAFETY__ESTOP_LINES", "", "safety.estop_lines"),
         ("HOLDFAST_CONTROL__CPU", "1.5", "control.cpu"),
         ("HOLDFAST_CONTROL__CPUS", "1", "control.cpus"),
         ("HOLDFAST_MOTION__SPEED", "1", "motion"),

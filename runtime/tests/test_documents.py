@@ -11,7 +11,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from holdfast import config
+from holdfast import config, relations
 from holdfast.cli import main
 from holdfast.places import executable
 
@@ -24,9 +24,17 @@ TABLES: dict[str, type[BaseModel]] = {
     "[agent]": config.Agent,
     "[ota]": config.Ota,
     "[telemetry]": config.Telemetry,
+    "[estimator]": config.Estimator,
     "[[command]]": config.CommandChannel,
     "[[state]]": config.StateChannel,
     "[[drive]]": config.Drive,
+    "[[sensor]]": config.Sensor,
+    "[[link]]": config.LinkSettings,
+    "[[coupling]]": relations.Coupling,
+    "[[zone]]": relations.Zone,
+    "[workspace]": relations.Workspace,
+    "[[workspace.box]]": relations.Box,
+    "[[input]]": config.InputChannel,
 }
 
 
@@ -49,7 +57,7 @@ def test_every_key_is_described(heading: str) -> None:
 
 def test_every_counter_and_stop_cause_is_described() -> None:
     layout = json.loads(subprocess.check_output([executable("holdfast-control"), "--print-layout"]))
-    names = [*layout["enums"]["Counter"], *layout["enums"]["StopCause"]]
+    names = [*layout["enums"]["Counter"], *layout["enums"]["StopCause"], *layout["enums"]["EstimateHealth"]]
     missing = [name for name in names if name not in ("none", "count") and f"| `{name}` |" not in REFERENCE]
     assert not missing
 

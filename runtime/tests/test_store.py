@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from holdfast.errors import StoreError, StoreFullError
+from holdfast.migrations import STEPS
 from holdfast.store import Store
 
 SHA = "a" * 64
@@ -192,6 +194,27 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema 99"):
         Store.open(path)
     assert path.read_bytes() == before
+
+
+def test_a_database_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
+    path = tmp_path / "worker.db"
+    first = sqlite3.connect(path)
+    STEPS[0](Database(first))
+    first.execute("pragma user_version = 1")
+    first.execute("insert into facts values ('x', '1')")
+    first.commit()
+    first.close()
+    store = Store.open(path)
+    assert store.fact("x") == "1"
+    outcome = {"generation": 2, "stage": "canary", "result": "rejected", "reason": "not_finite", "tick": 130}
+    store.record_stage_outcome(
+        "d1", "s1", {**outcome, "channel": "elbow", "value": None, "message": "canary: ..."}
+    )
+    store.record_stage_outcome("d2", "s2", {"stage": "active", "result": "active"})
+    store.close()
+    rejected, active = Store.open(path).stage_outcomes()
+    assert (rejected["deployment"], rejected["channel"], rejected["tick"]) == ("d1", "elbow", 130)
+    assert (active["sha256"], active["result"], active["message"]) == ("s2", "active", None)
 
 
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:

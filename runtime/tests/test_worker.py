@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from holdfast.daemons import CoreClient
 from holdfast.errors import HoldfastError, RefusedError, RejectedError, UnreachableError
 from holdfast.host_session import HostSession
+from holdfast.modes import ARMED
 from holdfast.seqpacket import ask
 from holdfast.target import FleetTarget
 
@@ -25,6 +26,8 @@ REPOSITORY = Path(__file__).parents[2]
 SINE = (REPOSITORY / "examples" / "controllers" / "sine.wat").read_bytes()
 LATE_TRAP = (REPOSITORY / "hil_tests" / "controllers" / "late_trap.wat").read_bytes()
 PATIENCE_S = 90.0
+# LATE_TRAP traps at tick 301, 200 of them in a trial.
+WATCH_TICKS = 400
 
 Status = dict[str, Any]
 Scenario = Callable[[HostSession], Awaitable[None]]
@@ -78,6 +81,10 @@ async def status_where(robot: HostSession, what: str, condition: Callable[[Statu
 
 def controller(status: Status) -> dict[str, Any]:
     return (status.get("control") or {}).get("controller") or {}
+
+
+def lifecycle(status: Status) -> dict[str, Any]:
+    return (status.get("control") or {}).get("lifecycle") or {}
 
 
 async def arm(robot: HostSession) -> None:
@@ -264,7 +271,7 @@ def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot
         restored = await status_where(
             robot, "the controller back", lambda s: controller(s).get("name") == "sine"
         )
-        assert restored["control"]["mode"] != "armed"
+        assert restored["control"]["mode"] not in ARMED
         assert controller(restored)["state"] == "loaded"
         latched = await status_where(robot, "the lost core latched", lambda s: s["safety"].get("latched"))
         assert latched["safety"]["cause"] == "core_lost"
@@ -277,7 +284,7 @@ def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot
 def test_a_controller_that_failed_is_never_brought_back(
     on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOLDFAST_OTA__HEALTH_WINDOW_S", "0.5")
+    monkeypatch.setenv("HOLDFAST_CONTROL__WATCH_TICKS", str(WATCH_TICKS))
 
     async def scenario(robot: HostSession) -> None:
         await robot.target.deploy("sine", "1", SINE)
@@ -288,15 +295,160 @@ def test_a_controller_that_failed_is_never_brought_back(
 
         await eventually("the controller to prove itself", proved)
         await robot.target.deploy("late_trap", "1", LATE_TRAP)
-        await status_where(robot, "the trap", lambda s: controller(s).get("state") == "faulted")
+        failed = await status_where(robot, "the trap", lambda s: lifecycle(s).get("rolled_back"))
+        assert lifecycle(failed)["rolled_back"]["name"] == "late_trap"
+        assert lifecycle(failed)["rolled_back"]["fault"] == "trap"
 
         async def journalled() -> bool:
-            return "faulted" in steps(robot)
+            return {"faulted", "rolled_back"} <= set(steps(robot))
 
-        await eventually("the fault to be journalled", journalled)
+        await eventually("the fault and the way back to be journalled", journalled)
+        assert failed["control"]["mode"] == "disarmed"
+        assert controller(failed)["name"] == "sine"
         await restart(robot, "control")
         restored = await status_where(robot, "a controller back", controller)
         assert controller(restored)["name"] == "sine"
+
+    on_robot(scenario)
+
+
+def test_the_last_known_good_controller_survives_a_power_cut(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core that rolls back is not the one in which the good controller proved itself."""
+    monkeypatch.setenv("HOLDFAST_CONTROL__WATCH_TICKS", str(WATCH_TICKS))
+
+    async def prove_and_die(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+
+        async def proved() -> bool:
+            return "good" in steps(robot)
+
+        await eventually("the controller to prove itself", proved)
+        await robot.target.disarm()
+        await robot.target.deploy("late_trap", "1", LATE_TRAP)
+        for child in robot.children.values():
+            child.kill()
+
+    async def fail_and_go_back(robot: HostSession) -> None:
+        await status_where(robot, "the controller back", lambda s: controller(s).get("name") == "late_trap")
+        await status_where(robot, "what the journal knows", lambda s: lifecycle(s).get("last_known_good"))
+        await reset_and_arm(robot)
+        back = await status_where(robot, "the way back", lambda s: lifecycle(s).get("rolled_back"))
+        assert controller(back)["name"] == "sine"
+        assert back["control"]["mode"] == "disarmed"
+
+        async def remembered() -> bool:
+            with worker_database(robot) as db:
+                return db.execute("select name from controllers where state = 'active'").fetchall() == [
+                    ("sine",)
+                ]
+
+        await eventually("the store to remember it", remembered)
+        await arm(robot)
+
+    on_robot(prove_and_die)
+    on_robot(fail_and_go_back)
+
+
+# --- a trial beside the running controller ------------------------------------------------------------------------
+
+
+def from_tick(tick: int, body: str) -> bytes:
+    return wat(f"(if (i64.ge_s (local.get $tick) (i64.const {tick})) (then {body}))", SET)
+
+
+HOSTILE_CANDIDATES: dict[str, tuple[bytes, str, int, str]] = {
+    "endless": (from_tick(110, "(loop $l (br $l))"), "shadow", 110, "interrupted"),
+    "trap": (from_tick(150, "unreachable"), "canary", 150, "process(150) trapped"),
+    "nan": (
+        from_tick(130, "(drop (call $set (i32.const 0) (f64.const nan)))"),
+        "canary",
+        130,
+        "is not finite",
+    ),
+    "limits": (from_tick(101, "(drop (call $set (i32.const 0) (f64.const 9)))"), "shadow", 101, "is outside"),
+}
+
+
+def test_a_controller_is_tried_beside_the_one_that_runs(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each passes the 100 ticks of the verification and does wrong later, in the trial."""
+    monkeypatch.setenv("HOLDFAST_CONTROL__SHADOW_TICKS", "125")
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        before = controller(await robot.target.status())
+        for name, (source, stage, tick, says) in HOSTILE_CANDIDATES.items():
+            with pytest.raises(RejectedError) as rejected:
+                await robot.target.deploy("bad", "1", source)
+            report = rejected.value.report
+            assert (report["stage"], report["tick"]) == (stage, tick), (name, report)
+            assert says in str(rejected.value), name
+        after = controller(await robot.target.status())
+        assert (after["sha256"], after["state"]) == (before["sha256"], "running")
+        assert after["tick"] > before["tick"]
+
+        seen: list[dict[str, Any]] = []
+        done = await robot.target.deploy("next", "1", STILL, seen.append)
+        assert done["trial"]["result"] == "active"
+        assert {candidate["stage"] for candidate in seen} <= {"shadow", "canary"}
+        assert seen
+        status = await robot.target.status()
+        assert controller(status)["name"] == "next"
+        assert status["control"]["mode"] == "running"
+        with worker_database(robot) as db:
+            outcomes = db.execute("select stage, result, tick from stage_outcomes order by id").fetchall()
+        assert [result for _, result, _ in outcomes] == ["rejected"] * len(HOSTILE_CANDIDATES) + ["active"]
+        assert steps(robot)[-3:] == ["shadow", "canary", "active"]
+
+    on_robot(scenario)
+
+
+def test_a_stop_ends_the_trial_and_the_deployer_hears_it(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CONTROL__SHADOW_TICKS", "100000")
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        deploying = asyncio.create_task(robot.target.deploy("next", "1", STILL))
+        await status_where(robot, "the trial", lambda s: lifecycle(s).get("candidate"))
+        await robot.target.disarm()
+        with pytest.raises(RejectedError, match="withdrawn, because the robot was stopped") as rejected:
+            await deploying
+        assert rejected.value.stage == "activate"
+        assert controller(await robot.target.status())["name"] == "sine"
+        await robot.target.deploy("next", "1", STILL)
+        assert controller(await robot.target.status())["name"] == "next"
+
+    on_robot(scenario)
+
+
+def test_a_robot_is_paused_from_afar_and_resumed_beside_it(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        fleet = FleetTarget(robot.hub.url, robot.robot_id)
+        await robot.target.deploy("sine", "1", SINE)
+        with pytest.raises(RefusedError, match="not possible while the robot is disarmed"):
+            await fleet.pause()
+        await arm(robot)
+        await fleet.pause()
+        paused = await status_where(robot, "the pause", lambda s: s["control"]["mode"] == "paused")
+        with pytest.raises(RefusedError, match="local act"):
+            await fleet.resume()
+        async with await CoreClient.connect(robot.run_directory) as core:
+            later = await core.status()
+        assert later["controller"]["tick"] == controller(paused)["tick"]
+        with pytest.raises(RejectedError, match="the robot is paused"):
+            await robot.target.deploy("next", "1", STILL)
+        await robot.target.resume()
+        await status_where(
+            robot, "the robot to go on", lambda s: controller(s).get("tick", 0) > controller(paused)["tick"]
+        )
 
     on_robot(scenario)
 
@@ -425,7 +577,7 @@ def test_hostile_requests_are_refused_and_change_nothing(on_robot: OnRobot) -> N
             reply = json.loads(answer.data)
             assert reply["ok"] is False
             assert "Traceback" not in reply["error"]
-        for verb in ("arm", "reset", "disarm"):
+        for verb in ("arm", "reset", "disarm", "resume", "clear"):
             with pytest.raises(nats.errors.NoRespondersError):
                 await client.request(f"holdfast.arm-01.{verb}", b"{}", timeout=PATIENCE_S)
         status = await robot.target.status()

@@ -3,6 +3,7 @@
 holdfast-firstboot.service runs it at every boot; it changes nothing that is already right. What it applies
 are systemd credentials:
 
+- `holdfast.robot-toml`: becomes /etc/holdfast/robot.toml, before the id is set in it
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
 - `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf,
 "nats-leaf://user:password@host:port" - `holdfast.env`: KEY=VALUE lines for the daemons' environment,
@@ -107,13 +108,19 @@ def _robot_toml(root: Path) -> str:
     return (root / "usr/share/holdfast/robot.toml").read_text()
 
 
-def personalise(root: Path, robot_id: str | None, fleet_url: str | None, env: str | None) -> list[str]:
+def personalise(
+    root: Path,
+    robot_id: str | None,
+    fleet_url: str | None,
+    env: str | None,
+    robot_toml: str | None = None,
+) -> list[str]:
     """Apply what is given below `root`; return the names of the files that changed.
 
     Raises:
         UsageError: a value is malformed; files named before it in the module's list may be written already.
     """
-    toml = _robot_toml(root)
+    toml = _robot_toml(root) if robot_toml is None else robot_toml
     if robot_id is not None:
         toml = with_robot_id(toml, robot_id)
     tomllib.loads(toml)
@@ -133,6 +140,7 @@ def main() -> int:
             _credential("holdfast.robot-id"),
             _credential("holdfast.fleet-url"),
             _credential("holdfast.env"),
+            _credential("holdfast.robot-toml"),
         )
     except (UsageError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"<3>{error}", file=sys.stderr)

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "quantiles.hpp"
 #include "rt/clock.hpp"
 #include "wasm/controller.hpp"
 #include "wasm/epoch_timer.hpp"
@@ -57,15 +58,6 @@ void native_process(wasm::Host& host) {
     }
 }
 
-json quantiles(std::vector<std::int64_t> samples) {
-    std::ranges::sort(samples);
-    const auto at = [&](double fraction) {
-        const auto index = static_cast<std::size_t>(fraction * static_cast<double>(samples.size() - 1));
-        return samples[index];
-    };
-    return {{"p50", at(0.5)}, {"p99", at(0.99)}, {"p99_9", at(0.999)}, {"max", samples.back()}};
-}
-
 template <typename Tick>
 json measure(std::int64_t ticks, Tick tick) {
     const std::int64_t warm_up = ticks / 10;
@@ -76,7 +68,7 @@ json measure(std::int64_t ticks, Tick tick) {
         tick(number);
         samples[static_cast<std::size_t>(number)] = monotonic_ns() - begin_ns;
     }
-    return quantiles(std::move(samples));
+    return bench::quantiles(std::move(samples));
 }
 
 void check_output(const wasm::TickOutput& output, std::span<const double> state) {
@@ -102,7 +94,7 @@ Expected<std::unique_ptr<wasm::Controller>> load(const std::shared_ptr<wasm::Eng
     return controller;
 }
 
-json bench(std::int64_t ticks, const std::filesystem::path& wat) {
+json measure_both(std::int64_t ticks, const std::filesystem::path& wat) {
     const RobotConfig config = twelve_channels();
     const auto engine = wasm::Engine::create();
     if (!engine) throw std::runtime_error(engine.error().message);
@@ -144,7 +136,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     try {
-        std::cout << bench(ticks, wat).dump() << '\n' << std::flush;
+        std::cout << measure_both(ticks, wat).dump() << '\n' << std::flush;
     } catch (const std::exception& error) {
         std::cerr << "holdfast-tick-bench: " << error.what() << "\n";
         return 1;

@@ -1,7 +1,9 @@
-"""Measure one controller tick in C++ and in Python, in one run, and write `build/bench.json`.
+"""Measure one controller tick in C++ and in Python, and the loop's cycle, in one run, and write `build/bench.json`.
 
 The same module (`twelve_channels.wat`: twelve reads, twelve writes through host functions) runs in Holdfast's
-host (`holdfast-tick-bench`) and through the Python package `wasmtime` with host functions written in Python.
+host (`holdfast-tick-bench`) and through the Python package `wasmtime` with host functions written in Python; the
+same work compiled natively is the limit of what any sandbox could reach. `holdfast-cycle-bench` measures whole cycles
+of Tier-1 for robots of several sizes.
 Exit codes: 0 done, 1 a measurement failed or the ratio is below `--require-ratio`.
 
 Example: `.venv/bin/python runtime/control/bench/tick_bench.py`
@@ -119,8 +121,8 @@ def run(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
-def build_binary() -> Path:
-    """Build `holdfast-tick-bench` below `build/` and return its path."""
+def build_binaries() -> Path:
+    """Build both benchmarks below `build/` and return their folder."""
     folder = REPOSITORY / "build" / "tick-bench"
     run(
         [
@@ -128,8 +130,8 @@ def build_binary() -> Path:
             "-DCMAKE_BUILD_TYPE=RelWithDebInfo", f"-DPython3_EXECUTABLE={sys.executable}",
         ]
     )  # fmt: skip
-    run(["cmake", "--build", folder, "--target", "holdfast-tick-bench"])
-    return folder / "bench" / "holdfast-tick-bench"
+    run(["cmake", "--build", folder, "--target", "holdfast-tick-bench", "holdfast-cycle-bench"])
+    return folder / "bench"
 
 
 def machine() -> dict[str, Any]:
@@ -152,7 +154,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def report(cpp: dict[str, Any], python: dict[str, int], python_ticks: int) -> dict[str, Any]:
+def report(
+    cpp: dict[str, Any], python: dict[str, int], python_ticks: int, cycle: dict[str, Any]
+) -> dict[str, Any]:
     """Return the content of `bench.json`."""
     tick: dict[str, Any] = {"channels": CHANNELS, "cpp_ticks": cpp["ticks"], "python_ticks": python_ticks}
     for name, figures in (("cpp", cpp["wasm_ns"]), ("native", cpp["native_ns"]), ("python", python)):
@@ -160,6 +164,13 @@ def report(cpp: dict[str, Any], python: dict[str, int], python_ticks: int) -> di
     tick["ratio"] = round(python["p50"] / cpp["wasm_ns"]["p50"], 1)
     return {
         "tick": tick,
+        "cycle": {
+            "cycles": cycle["cycles"],
+            "channels": {
+                count: {f"ns_{quantile}": value for quantile, value in figures.items()}
+                for count, figures in cycle["channels"].items()
+            },
+        },
         "versions": {"python": platform.python_version(), "wasmtime": importlib.metadata.version("wasmtime")},
         "machine": machine(),
         "command": shlex.join([sys.executable, *sys.argv]),
@@ -179,22 +190,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--binary", type=Path, help="holdfast-tick-bench; default: build it below build/")
+    parser.add_argument(
+        "--binaries", type=Path, help="folder of the C++ benchmarks; default: build them below build/"
+    )
     parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "bench.json")
     parser.add_argument("--ticks", type=int, default=1_000_000, help="ticks in C++")
     parser.add_argument("--python-ticks", type=int, default=5_000, help="ticks in Python")
+    parser.add_argument("--cycles", type=int, default=50_000, help="cycles of the loop for each robot")
     parser.add_argument(
         "--require-ratio", type=float, default=500.0, help="Python p50 / C++ p50 (default %(default)s)"
     )
     options = parser.parse_args()
     try:
-        if options.binary is None:
-            print("building holdfast-tick-bench", file=sys.stderr)
-        binary = options.binary or build_binary()
+        if options.binaries is None:
+            print("building the benchmarks", file=sys.stderr)
+        binaries = options.binaries or build_binaries()
         print(f"measuring {options.ticks} ticks in C++, {options.python_ticks} in Python", file=sys.stderr)
-        cpp = json.loads(run([binary, MODULE, "--ticks", str(options.ticks)]))
+        cpp = json.loads(run([binaries / "holdfast-tick-bench", MODULE, "--ticks", str(options.ticks)]))
         python = measure_python(options.python_ticks)
-        result = report(cpp, python, options.python_ticks)
+        print(f"measuring {options.cycles} cycles of the loop for each robot", file=sys.stderr)
+        cycle = json.loads(run([binaries / "holdfast-cycle-bench", "--cycles", str(options.cycles)]))
+        result = report(cpp, python, options.python_ticks, cycle)
         write_whole(options.out, json.dumps(result, indent=2) + "\n")
     except (BenchError, OSError, wasmtime.WasmtimeError) as error:
         print(f"tick_bench: {error}", file=sys.stderr)

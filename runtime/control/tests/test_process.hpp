@@ -54,6 +54,7 @@ class Process {
     }
 
     void kill() { finish(SIGKILL); }
+    void signal(int number) const { ::kill(pid_, number); }
     // Its exit code after SIGTERM; -1 if it died of a signal or had to be killed.
     int terminate() { return finish(SIGTERM); }
     // Its exit code, once it ends by itself.

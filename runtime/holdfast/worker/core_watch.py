@@ -22,6 +22,7 @@ _log = logging.getLogger("core")
 SAMPLE_HZ = 10
 _RETRY_S = 0.5
 _FAULT_NOTED = "fault_noted"
+_ROLLBACK_NOTED = "rollback_noted"
 
 
 class CoreWatch:
@@ -34,15 +35,12 @@ class CoreWatch:
         store: StoreThread,
         deployer: Deployer,
         recorder: Recorder,
-        *,
-        good_after_ticks: int,
     ) -> None:
         self._run_directory = run_directory
         self._layout = layout
         self._store = store
         self._deployer = deployer
         self._recorder = recorder
-        self._good_after_ticks = good_after_ticks
         self._boot_id: Any = None
         self._good_noted: tuple[Any, Any] | None = None
         self.reader: SegmentReader | None = None
@@ -91,20 +89,35 @@ class CoreWatch:
         self.status = status
         first_meeting = status["boot_id"] != self._boot_id
         controller = status.get("controller")
+        if rolled_back := status["lifecycle"]["rolled_back"]:
+            await self._note_rollback(status["boot_id"], rolled_back)
         if controller is not None:
-            await self._note(status["boot_id"], controller)
+            await self._note(status["boot_id"], controller, status["lifecycle"]["watch"])
         await self._deployer.reconcile(status, first_meeting=first_meeting)
         self._boot_id = status["boot_id"]
 
-    async def _note(self, boot_id: Any, controller: dict[str, Any]) -> None:
+    async def _note_fault(self, boot_id: Any, failed: dict[str, Any]) -> None:
+        key = f"{boot_id}:{failed['generation']}"
+        if await self._store(self._store.store.fact, _FAULT_NOTED) != key:
+            await self._deployer.note_fault(failed)
+            await self._store(self._store.store.remember, _FAULT_NOTED, key)
+
+    async def _note_rollback(self, boot_id: Any, failed: dict[str, Any]) -> None:
+        key = f"{boot_id}:{failed['generation']}"
+        if await self._store(self._store.store.fact, _ROLLBACK_NOTED) == key:
+            return
+        await self._note_fault(boot_id, failed)
+        if await self._deployer.note_rollback(failed):
+            await self._store(self._store.store.remember, _ROLLBACK_NOTED, key)
+
+    async def _note(self, boot_id: Any, controller: dict[str, Any], watch: dict[str, Any] | None) -> None:
         load = (boot_id, controller.get("generation"))
         if controller["state"] == "faulted":
-            key = ":".join(map(str, load))
-            if await self._store(self._store.store.fact, _FAULT_NOTED) != key:
-                await self._deployer.note_fault(controller)
-                await self._store(self._store.store.remember, _FAULT_NOTED, key)
+            await self._note_fault(boot_id, controller)
             return
-        proved = controller["state"] == "running" and controller["tick"] >= self._good_after_ticks
-        if proved and self._good_noted != load:
+        # Ticks of a trial prove nothing yet: what counts is the core's watch, which begins after it.
+        if watch is None or watch["generation"] != controller["generation"] or watch["ticks"] < watch["of"]:
+            return
+        if controller["state"] == "running" and self._good_noted != load:
             await self._deployer.note_good(controller["sha256"])
             self._good_noted = load

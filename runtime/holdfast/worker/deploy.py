@@ -1,4 +1,4 @@
-"""Deploy: compile → link → verify → stage → activate, one controller at a time, every step journalled.
+"""Deploy: compile → link → verify → stage → activate → watch, one controller at a time, every step journalled.
 
 A candidate that fails anywhere leaves the active controller running. The core holds the truth about what runs now;
 the store holds what shall run after a restart. They are reconciled whenever the worker meets a core.
@@ -23,13 +23,14 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import HoldfastError, RefusedError, RejectedError, StoreError, UnreachableError
 from holdfast.store import ControllerRecord, StoreThread
 from holdfast.worker.recorder import Recorder
+from holdfast.worker.trial import Trials
 from holdfast.worker.verify import Verifier
 
 _log = logging.getLogger("deploy")
 
 MAX_SOURCE_BYTES = 4 << 20
 FINAL_STEPS = frozenset(
-    {"active", "rejected", "failed", "interrupted", "unloaded", "restored", "faulted", "good"}
+    {"active", "rejected", "failed", "interrupted", "unloaded", "restored", "faulted", "good", "rolled_back"}
 )
 _CONTROLLER_STOP_CAUSES = ("controller_request", "controller_not_finite")
 _WANTED = "controller_wanted"
@@ -50,6 +51,7 @@ class Deployer:
         self._store = store
         self._verifier = verifier
         self._recorder = recorder
+        self._trials = Trials(store, run_directory)
         self._run_directory = run_directory
         self._directory = state_directory / "controllers"
         self._turn = asyncio.Lock()
@@ -76,8 +78,9 @@ class Deployer:
     async def deploy(self, name: str, version: str, source: bytes, origin: str) -> dict[str, Any]:
         """Verify and activate a controller (WAT or WASM); waits while another deployment is under way.
 
-        Returns `{"sha256": ..., "verify": report}` once the core has it and the store remembers it. `origin` says in
-        the journal who asked.
+        Returns `{"sha256": ..., "verify": report, "trial": outcome}` once the core has it and the store remembers it.
+        While the robot is armed the core tries it beside the active one first; otherwise `trial` is None. `origin`
+        says in the journal who asked.
 
         Raises:
             RejectedError: it did not pass; the report is meant for whoever writes the source.
@@ -90,7 +93,7 @@ class Deployer:
                 deployment, sha256, origin, "received", f"{name} {version}, {len(source)} bytes"
             )
             try:
-                report = await self._verify_and_activate(deployment, sha256, name, version, source, origin)
+                done = await self._verify_and_activate(deployment, sha256, name, version, source, origin)
             except RejectedError as error:
                 _log.warning("%s was rejected at %s: %s", name, error.stage, error)
                 await self._journal(deployment, sha256, origin, "rejected", f"{error.stage}: {error}")
@@ -103,11 +106,12 @@ class Deployer:
                     raise StoreError(f"{self._directory}: {error.strerror or error}") from error
                 raise
             _log.info("%s (%s) is active", name, sha256[:12])
-            return {"sha256": sha256, "verify": report}
+            return {"sha256": sha256, **done}
 
     async def _verify_and_activate(
         self, deployment: str, sha256: str, name: str, version: str, source: bytes, origin: str
     ) -> dict[str, Any]:
+        """Return the report of the verification and what became of the trial."""
         if len(source) > MAX_SOURCE_BYTES:
             raise RejectedError(
                 {
@@ -127,14 +131,16 @@ class Deployer:
         )
         await self._journal(deployment, sha256, origin, "staged")
         async with await CoreClient.connect(self._run_directory, timeout_s=10.0) as core:
+            await self._trials.tell_last_known_good(core, besides=sha256)
             try:
-                await core.load(cwasm, name=name, version=version, sha256=sha256)
+                loaded = await core.load(cwasm, name=name, version=version, sha256=sha256)
             except RefusedError as error:
                 raise RejectedError({"ok": False, "stage": "activate", "error": str(error)}) from error
+            trial = await self._trials.follow(core, loaded, deployment, sha256, origin)
         await self._remember_active(sha256)
         await self._journal(deployment, sha256, origin, "active")
         await self._sweep()
-        return report
+        return {"verify": report, "trial": trial}
 
     async def _sweep(self) -> None:
         """Remove the files of controllers that the store no longer remembers."""
@@ -179,6 +185,14 @@ class Deployer:
         async with self._exclusively(None):
             loaded = status.get("controller")
             active = await self._store(self._store.store.active_controller)
+            if first_meeting:
+                async with await CoreClient.connect(self._run_directory) as core:
+                    await self._trials.tell_last_known_good(core)
+                if candidate := status["lifecycle"]["candidate"]:
+                    _log.warning(
+                        "%s is still on trial, but its deployment is over; it is ended", candidate["name"]
+                    )
+                    await self._trials.end(int(candidate["generation"]))
             if loaded is None and first_meeting:
                 await self._restore()
             elif loaded is None and active is not None:
@@ -270,9 +284,31 @@ class Deployer:
         await self._journal(uuid.uuid4().hex, sha256, "core", "faulted", fault)
 
     async def note_good(self, sha256: str) -> None:
-        """Journal that the active controller ran through its health window."""
+        """Journal that the active controller ran through its watch in the core."""
         await self._store(self._store.store.mark_controller_good, sha256)
         await self._journal(uuid.uuid4().hex, sha256, "core", "good")
+        try:
+            async with await CoreClient.connect(self._run_directory) as core:
+                await self._trials.tell_last_known_good(core)
+        except UnreachableError:
+            return  # the next core is told when it is met
+
+    async def note_rollback(self, failed: dict[str, Any]) -> bool:
+        """Journal that the core went back to the last known good controller; False: not now, a deployment is under way.
+
+        `failed` is the core's account of the one that failed in its watch (`lifecycle.rolled_back`).
+        """
+        if self._turn.locked():
+            return False
+        async with self._exclusively(None):
+            good = await self._store(self._store.store.controller, str(failed["to"]))
+            if good is None:
+                return True
+            await self._remember_active(good.sha256)
+            detail = f"{failed['name']} ({failed['sha256'][:12]}) failed in its watch: {failed['message']}"
+            await self._journal(uuid.uuid4().hex, good.sha256, "core", "rolled_back", detail)
+            _log.warning("%s is active again: %s", good.name, detail)
+        return True
 
     async def _remember_active(self, sha256: str) -> None:
         await self._store(self._store.store.activate_controller, sha256)

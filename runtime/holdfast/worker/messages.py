@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from holdfast.config import MAX_INPUT_CHANNELS
 from holdfast.errors import HoldfastError
 
 MAX_SOURCE_CHARACTERS = 6 << 20
@@ -47,6 +48,15 @@ class EstopRequest(_Message):
     """An emergency stop and why."""
 
     reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class InputRequest(_Message):
+    """What an operator asks for, and the token of the last answer that the operator's device has seen."""
+
+    values: Annotated[
+        dict[Name, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=MAX_INPUT_CHANNELS)
+    ] = {}
+    token: int | None = None
 
 
 class EmptyRequest(_Message):

@@ -1,4 +1,4 @@
-"""Requests over NATS: deploy, status, estop, unload. There is no arm and no reset over a network."""
+"""Requests over NATS: deploy, status, estop, unload, pause, input. There is no arm, resume or reset over a network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 
-from holdfast.daemons import SafetyClient
+from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import HoldfastError, RejectedError
 from holdfast.worker.bus import Bus
 from holdfast.worker.deploy import Deployer
+from holdfast.worker.inputs import Inputs
 from holdfast.worker.messages import DeployRequest, EmptyRequest, EstopRequest, MessageError, parse
 
 _log = logging.getLogger("requests")
@@ -46,6 +47,8 @@ class Requests:
             ("status", self._report),
             ("estop", self._estop),
             ("unload", self._unload),
+            ("pause", self._pause),
+            ("input", Inputs(run_directory).answer),
         ):
             bus.handle(f"holdfast.{robot}.{verb}", self._handler(answer))
 
@@ -104,6 +107,12 @@ class Requests:
             reason = f"requested over NATS ({str(error)[:200]})"
         async with await SafetyClient.connect(self._run_directory) as safety:
             return {"latch_sequence": await safety.estop(reason)}
+
+    async def _pause(self, data: bytes) -> dict[str, Any]:
+        parse(EmptyRequest, data)
+        async with await CoreClient.connect(self._run_directory) as core:
+            await core.pause()
+        return {}
 
     async def _unload(self, data: bytes) -> dict[str, Any]:
         parse(EmptyRequest, data)

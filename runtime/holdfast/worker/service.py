@@ -55,14 +55,7 @@ class Service:
             run_directory=run_directory,
             state_directory=state_directory,
         )
-        self._core = CoreWatch(
-            run_directory,
-            layout,
-            store,
-            self._deployer,
-            recorder,
-            good_after_ticks=round(config.ota.health_window_s * config.control.controller_hz),
-        )
+        self._core = CoreWatch(run_directory, layout, store, self._deployer, recorder)
         self._heartbeat = Heartbeat(run_directory, config.worker.heartbeat_ms / 1000)
         self._bus = Bus(config)
         self._telemetry = Telemetry(config, layout, store, self._bus, self._core)

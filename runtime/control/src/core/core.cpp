@@ -20,6 +20,7 @@
 #include "core/service.hpp"
 #include "core/tier1.hpp"
 #include "rt/clock.hpp"
+#include "rt/kernel.hpp"
 #include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
 
@@ -151,7 +152,7 @@ void stop_motion(Exchange& exchange, const Service& service) {
     const bool still = poll_until(
         [&] {
             const shm::StateData state = service.state();
-            return state.mode != shm::Mode::kArmed && state.mode != shm::Mode::kStopping && state.moving == 0;
+            return !shm::is_armed(state.mode) && state.mode != shm::Mode::kStopping && state.moving == 0;
         },
         kStandstillLimit);
     if (!still) log_warning("stop: the robot still moves; idling its drives anyway");
@@ -168,6 +169,8 @@ Expected<void> run(const RobotConfig& config) {
 
     std::vector<std::string> shortfalls = kernel_shortfalls();
     append(shortfalls, lock_memory());
+    const IdleLatencyHold idle_latency;
+    append(shortfalls, idle_latency.shortfalls());
     auto engine = wasm::Engine::create();
     if (!engine) return tl::unexpected(engine.error());
     auto segment = shm::Writer<shm::StateSegment>::create();
@@ -186,6 +189,7 @@ Expected<void> run(const RobotConfig& config) {
     append(shortfalls, controller_thread.shortfalls());
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     for (const std::string& shortfall : shortfalls) log_warning("realtime: " + shortfall);
+    for (const std::string& note : kernel_notes()) log_info("realtime: " + note);
 
     auto service = Service::create(config, *exchange, *engine, segment->fd(), shortfalls,
                                    ResumeMarker(state_directory() / "control" / "armed"));
@@ -208,7 +212,7 @@ Expected<void> run(const RobotConfig& config) {
         (*server)->serve(kServiceWaitMs);
         safety.maintain();
         (*service)->keep_house();
-        notifier.update((*service)->state(), exchange->in_use.load() == exchange->controller.load());
+        notifier.update((*service)->state(), exchange->taken.load() == exchange->controller.load());
     }
 
     log_info("stop: standstill, then idle drives");

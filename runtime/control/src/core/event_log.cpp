@@ -1,19 +1,10 @@
 #include "core/event_log.hpp"
 
-#include <cstdio>
-
 #include "core/log.hpp"
+#include "drive/drive.hpp"
+#include "shm/names.hpp"
 
 namespace holdfast::core {
-namespace {
-
-std::string hexadecimal(std::uint64_t value) {
-    std::array<char, 24> text{};
-    std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(value));
-    return text.data();
-}
-
-}  // namespace
 
 void EventLog::drain() {
     while (const auto event = exchange_.controller_events.pop()) write(*event);
@@ -45,9 +36,20 @@ void EventLog::write(const Event& event) {
             faulted_generation_ = event.detail >> 8;
             fault_message_ = fault_text(event);
             return log_error("controller: " + fault_message_);
+        case EventKind::kStateChanged:
+            return log_info("motion: " + std::string(shm::name_of(static_cast<shm::Mode>(event.detail))) +
+                            ", asked for");
+        case EventKind::kFault:
+            return log_error(
+                "motion: fault: drive " + drive_name(event.index) +
+                " keeps its error although it was cleared; mend it, then `holdfast robot clear`");
         case EventKind::kDriveError:
-            return log_error("drive " + drive_name(event.index) + ": reports error " +
-                             hexadecimal(event.detail));
+            return log_error("drive " + drive_name(event.index) + ": reports " +
+                             describe_axis_error(config_.drives.at(static_cast<std::size_t>(event.index)),
+                                                 static_cast<std::uint32_t>(event.detail)));
+        case EventKind::kDriveSilent:
+            return log_error("drive " + drive_name(event.index) +
+                             ": its heartbeat is missing; check its power, node and wiring, and its link");
     }
 }
 
@@ -69,6 +71,8 @@ std::string EventLog::stop_text(const Event& event) const {
                    std::to_string(config_.control.overrun_window) + " cycles";
         case StopReason::kDriveError:
             return "drive " + drive_name(event.index) + " reports an error";
+        case StopReason::kDriveSilent:
+            return "drive " + drive_name(event.index) + " is silent: no heartbeat, or its link is lost";
         case StopReason::kDriveNotReady:
             break;
     }

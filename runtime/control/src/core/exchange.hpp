@@ -2,7 +2,8 @@
 //
 //   Tier-1 thread      --snapshot-->  controller thread  --setpoint-->  Tier-1 thread
 //   Tier-1 thread      --status, events-->  service thread  --requests, safety-->  Tier-1 thread
-//   controller thread  --events, metrics-->  service thread  --controller, sim-->  controller thread
+//   controller thread  --lifecycle, events, metrics-->  service thread  --controller, sim-->  controller
+//   thread
 #pragma once
 
 #include <array>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/lifecycle.hpp"
 #include "robot/config.hpp"
 #include "rt/ring.hpp"
 #include "rt/triple_buffer.hpp"
@@ -23,6 +25,7 @@ namespace holdfast::core {
 struct StateSnapshot {
     std::int64_t mono_ns{};
     bool run{};  // the robot is armed and its drives are ready: process(tick) is called
+    shm::Mode mode{};
     std::array<double, kMaxStateChannels> state{};
 };
 
@@ -38,6 +41,12 @@ struct Setpoint {
     std::array<double, kMaxCommandChannels> value{};
 };
 
+// What operators asked for last, and when (CLOCK_MONOTONIC). 0: never.
+struct InputSamples {
+    std::array<double, kMaxInputChannels> value{};
+    std::array<std::int64_t, kMaxInputChannels> mono_ns{};
+};
+
 // Why the robot is not armed. One bit each.
 enum class Blocker : std::uint32_t {
     kLatched = 1u << 0,
@@ -49,14 +58,20 @@ enum class Blocker : std::uint32_t {
     kDriveError = 1u << 6,
     kStateStale = 1u << 7,
     kBusy = 1u << 8,  // armed or stopping already
+    kDriveSilent = 1u << 9,
+    kEstimate = 1u << 10,
+    kPaused = 1u << 11,
+    kFault = 1u << 12,
 };
 
 // What the service thread tells people, beyond the state segment.
 struct Status {
     std::uint32_t blockers{};
-    std::uint64_t stale_states{};  // bit per state channel
+    std::uint64_t stale_states{};      // bit per state channel
+    std::uint32_t untrusted_joints{};  // bit per command channel
     shm::StopCause latch_cause{};
     std::array<std::uint32_t, kMaxDrives> axis_error{};
+    std::uint32_t silent_drives{};  // bit per drive
 };
 
 // What the service thread asks of Tier-1. One bit each.
@@ -65,6 +80,9 @@ enum class Request : std::uint32_t {
     kDisarm = 1u << 1,
     kClearErrors = 1u << 2,
     kIdleDrives = 1u << 3,  // for good: the process is about to end
+    kPause = 1u << 4,
+    kResume = 1u << 5,
+    kClearFault = 1u << 6,
 };
 
 enum class StopReason : std::uint32_t {
@@ -78,6 +96,7 @@ enum class StopReason : std::uint32_t {
     kOverruns,
     kDriveError,
     kDriveNotReady,
+    kDriveSilent,
 };
 
 enum class EventKind : std::uint32_t {
@@ -88,6 +107,9 @@ enum class EventKind : std::uint32_t {
     kEstopCleared,
     kControllerFault,  // detail: generation << 8 | ControllerFault, index: channel or -1
     kDriveError,       // detail: axis error, index: drive
+    kDriveSilent,      // index: drive
+    kStateChanged,     // on request; detail: Mode
+    kFault,            // index: the drive that keeps its error
 };
 
 // A record for the log, written in a real-time thread and put into words by the service thread.
@@ -118,12 +140,15 @@ class Counters {
 struct LoadedController {
     std::unique_ptr<wasm::Controller> controller;
     std::uint64_t generation{};
+    Stage first_stage{Stage::kActive};  // kActive: replaces the active one between two ticks
 };
 
 struct Exchange {
     TripleBuffer<StateSnapshot> snapshot;
     TripleBuffer<Setpoint> setpoint;
     TripleBuffer<Status> status;
+    TripleBuffer<Lifecycle> lifecycle;
+    TripleBuffer<InputSamples> inputs;  // service -> controller thread
     Counters counters;
     EventRing tier1_events;
     EventRing controller_events;
@@ -133,16 +158,27 @@ struct Exchange {
     // below.
     std::atomic<std::uint32_t> requests{0};
     std::atomic<std::uint64_t> arm_answer{0};
+    // Of a pause, resume or clear: its number, in the upper half; below, Mode before << 8 | 1 if it was done.
+    std::atomic<std::uint64_t> answer{0};
     std::atomic<const shm::Reader<shm::SafetySegment>*> safety{nullptr};
     std::atomic<std::uint64_t> cycles{
         0};  // finished Tier-1 cycles: what it read before is free after two more
 
-    // Service -> controller thread. `in_use` is what that thread last took over.
+    // Service -> controller thread: the last hand-over, and the generation that shall not be staged further.
+    // `taken` is the last hand-over that thread has seen; what it then uses is `in_use` and perhaps what it
+    // took.
     std::atomic<LoadedController*> controller{nullptr};
+    std::atomic<LoadedController*> taken{nullptr};
     std::atomic<LoadedController*> in_use{nullptr};
+    std::atomic<std::uint64_t> withdrawn{0};
     std::atomic<double> sim_speed{1.0};
     std::atomic<bool> sim_paused{false};
 
+    // True: nobody had taken it.
+    bool withdraw(Request what) {
+        const auto mask = static_cast<std::uint32_t>(what);
+        return (requests.fetch_and(~mask, std::memory_order_acq_rel) & mask) != 0;
+    }
     void request(Request what) {
         requests.fetch_or(static_cast<std::uint32_t>(what), std::memory_order_release);
     }

@@ -4,7 +4,9 @@
 #include <iostream>
 
 #include "core/core.hpp"
+#include "core/execution_state.hpp"
 #include "core/log.hpp"
+#include "robot/bus_load.hpp"
 #include "robot/config.hpp"
 #include "shm/segment.hpp"
 
@@ -34,7 +36,13 @@ int check(const std::string& file) {
         return kBadUsage;
     }
     std::cout << file << ": ok: robot " << config->id << ", " << config->commands.size() << " command and "
-              << config->states.size() << " state channels, " << config->drives.size() << " drives\n";
+              << config->states.size() << " state channels, " << config->drives.size() << " drives, "
+              << config->sensors.size() << " sensors\n";
+    for (const holdfast::LinkLoad& load : holdfast::bus_loads(*config)) {
+        std::cout << text_of(load) << "\n";
+        if (load.share() > holdfast::kBusLoadWarning)
+            std::cout << "warning: " << load.url << " has little reserve for repeated frames\n";
+    }
     return EXIT_SUCCESS;
 }
 
@@ -59,12 +67,15 @@ int main(int argc, char** argv) {
     std::string config_file = default_config();
     std::string checked_file;
     bool print_layout = false;
+    bool print_states = false;
     auto* const config =
         app.add_option("--config", config_file, "The robot's configuration")->capture_default_str();
     auto* const checking = app.add_option("--check", checked_file, "Validate this configuration and end");
     auto* const layout =
         app.add_flag("--print-layout", print_layout, "Print the shared-memory layout as JSON and end");
-    checking->excludes(config)->excludes(layout);
+    auto* const states = app.add_flag("--print-states", print_states,
+                                      "Print the execution states for docs/architecture.md and end");
+    checking->excludes(config)->excludes(layout)->excludes(states);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -72,6 +83,10 @@ int main(int argc, char** argv) {
     }
     if (print_layout) {
         std::cout << holdfast::shm::describe_layout().dump(1) << "\n";
+        return EXIT_SUCCESS;
+    }
+    if (print_states) {
+        std::cout << holdfast::core::describe_states();
         return EXIT_SUCCESS;
     }
     return checked_file.empty() ? run(config_file) : check(checked_file);

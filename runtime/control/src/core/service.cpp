@@ -9,6 +9,8 @@
 
 #include "core/log.hpp"
 #include "core/poll.hpp"
+#include "drive/drive.hpp"
+#include "rt/clock.hpp"
 #include "shm/names.hpp"
 
 namespace holdfast::core {
@@ -35,10 +37,16 @@ const std::map<std::string, std::set<std::string>>& operations() {
         {"status", {}},
         {"load", {"cwasm", "name", "version", "sha256"}},
         {"unload", {}},
+        {"withdraw", {"generation"}},
+        {"last_known_good", {"cwasm", "name", "version", "sha256"}},
         {"arm", {}},
         {"disarm", {}},
+        {"pause", {}},
+        {"resume", {}},
+        {"clear", {}},
         {"segment", {}},
         {"sim", {"speed", "paused"}},
+        {"input", {"values", "mono_ns"}},
     };
     return known;
 }
@@ -91,8 +99,9 @@ Service::Service(const RobotConfig& config, Exchange& exchange, std::shared_ptr<
       shortfalls_(std::move(shortfalls)),
       resume_(std::move(resume)),
       state_(std::move(state)),
-      store_(config, std::move(engine), exchange),
-      events_(config, exchange, store_) {
+      deployment_(config, exchange, std::move(engine)),
+      events_(config, exchange, deployment_.store()),
+      inputs_(config, exchange) {
     may_resume_ = resume_.take() && config.control.resume == ResumeMode::kAuto;
 }
 
@@ -100,6 +109,18 @@ shm::StateData Service::state() const {
     shm::StateData data{};
     poll_until([&] { return state_.read(data); });
     return data;
+}
+
+// The segment follows a change of the controller by a cycle: who it is and what it does must be of one
+// moment.
+shm::StateData Service::settled_state() const {
+    shm::StateData now{};
+    poll_until([&] {
+        now = state();
+        const LoadedController* in_use = exchange_.in_use.load(std::memory_order_acquire);
+        return now.controller_generation == (in_use == nullptr ? 0 : in_use->generation);
+    });
+    return now;
 }
 
 ipc::Message Service::handle(const ipc::Peer& peer, const ipc::Message& request) {
@@ -115,18 +136,24 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
     if (op == "status") return status();
     if (op == "load") return load(request);
     if (op == "unload") return unload();
+    if (op == "withdraw") return deployment_.withdraw(request);
+    if (op == "last_known_good") return deployment_.remember_good(request);
     if (op == "disarm") return disarm();
+    if (op == "pause") return change_state(Request::kPause, ExecutionEvent::kPause);
     if (op == "segment") return {{"ok", true}};
+    if (op == "input") return inputs_.take(request, monotonic_ns());
     if (!peer.privileged()) {
         log_warning("control.sock: " + op + " refused for uid " + std::to_string(peer.uid));
         return refuse(op + ": only root and the user of holdfast-control may do this; use sudo on the robot");
     }
+    if (op == "resume") return change_state(Request::kResume, ExecutionEvent::kResume);
+    if (op == "clear") return change_state(Request::kClearFault, ExecutionEvent::kFaultCleared);
     return op == "arm" ? arm() : simulate(request);
 }
 
 Service::Json Service::status() {
     keep_house();
-    const shm::StateData now = state();
+    const shm::StateData now = settled_state();
     Json counters = Json::object();
     for (std::uint32_t c = 0; c < static_cast<std::uint32_t>(Counter::kCount); ++c) {
         counters[std::string(shm::name_of(static_cast<Counter>(c)))] = now.counters[c];
@@ -137,14 +164,16 @@ Service::Json Service::status() {
             {"boot_id", now.boot_id},
             {"cycle", now.cycle},
             {"controller", controller_status(now)},
+            {"lifecycle", deployment_.describe()},
             {"realtime", {{"degraded", now.realtime_degraded != 0}, {"shortfalls", shortfalls_}}},
             {"arm_blockers", blocker_texts(exchange_.status.latest().blockers)},
             {"counters", std::move(counters)},
+            {"inputs", inputs_.status(monotonic_ns())},
             {"channels", {{"commands", names_of(config_.commands)}, {"states", names_of(config_.states)}}}};
 }
 
 Service::Json Service::controller_status(const shm::StateData& now) const {
-    const auto& active = store_.active();
+    const auto active = deployment_.store().active();
     if (!active) return nullptr;
     return {{"state", shm::name_of(now.controller_state)},
             {"fault", shm::name_of(now.controller_fault)},
@@ -157,33 +186,33 @@ Service::Json Service::controller_status(const shm::StateData& now) const {
             {"metrics", metrics_}};
 }
 
+// What was noted of the last one is put into words before the next takes its place.
 Service::Json Service::load(const Json& request) {
-    for (const char* key : {"cwasm", "name", "version", "sha256"}) {
-        if (!request.contains(key) || !request[key].is_string()) {
-            return refuse(std::string("load: \"") + key + "\" must be a string");
-        }
-    }
-    const std::filesystem::path cwasm = request["cwasm"].get<std::string>();
-    if (!cwasm.is_absolute()) return refuse("load: " + cwasm.string() + " is not an absolute path");
-    const auto loaded = store_.load(cwasm, {request["name"], request["version"], request["sha256"]});
-    if (!loaded) return refuse(loaded.error().message);
-    log_info("controller: loaded " + request["name"].get<std::string>() + " " +
-             request["version"].get<std::string>());
-    return {{"ok", true}, {"generation", *loaded}};
+    keep_house();
+    // The first one is what ran before the interruption; whoever loads another has taken charge.
+    may_resume_ = may_resume_ && !loaded_before_;
+    loaded_before_ = true;
+    return deployment_.load(request, state().mode);
 }
 
 Service::Json Service::unload() {
-    store_.unload();
-    log_info("controller: unloaded");
-    return {{"ok", true}};
+    may_resume_ = false;
+    return deployment_.unload();
+}
+
+// What is told to be refused must not happen later: a request that nobody took is taken back.
+template <typename Answered>
+bool Service::answered_or_withdrawn(Request request, Answered answered) {
+    if (poll_until(answered)) return true;
+    return !exchange_.withdraw(request) && poll_until(answered);
 }
 
 Service::Json Service::arm() {
-    if (state().mode == Mode::kArmed) return {{"ok", true}};
+    if (const Mode mode = state().mode; shm::is_armed(mode) && mode != Mode::kPaused) return {{"ok", true}};
     const std::uint64_t before = exchange_.arm_answer.load(std::memory_order_acquire) >> 32;
     exchange_.request(Request::kArm);
     std::uint64_t answer = 0;
-    const bool answered = poll_until([&] {
+    const bool answered = answered_or_withdrawn(Request::kArm, [&] {
         answer = exchange_.arm_answer.load(std::memory_order_acquire);
         return answer >> 32 != before;
     });
@@ -198,8 +227,22 @@ Service::Json Service::arm() {
 }
 
 Service::Json Service::disarm() {
+    may_resume_ = false;
     exchange_.request(Request::kDisarm);
     return {{"ok", true}};
+}
+
+Service::Json Service::change_state(Request request, ExecutionEvent event) {
+    const std::uint64_t before = exchange_.answer.load(std::memory_order_acquire) >> 32;
+    exchange_.request(request);
+    std::uint64_t answer = 0;
+    const bool answered = answered_or_withdrawn(request, [&] {
+        answer = exchange_.answer.load(std::memory_order_acquire);
+        return answer >> 32 != before;
+    });
+    if (!answered) return refuse(std::string(name_of(event)) + ": the loop does not answer; look at its log");
+    if ((answer & 1u) != 0) return {{"ok", true}};
+    return refuse(refusal(static_cast<Mode>(answer >> 8 & 0xFF), event));
 }
 
 Service::Json Service::simulate(const Json& request) {
@@ -233,30 +276,56 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
     add(Blocker::kControllerFaulted, "the controller has failed; load another or unload it");
     if (has(blockers, Blocker::kRealtime)) texts.insert(texts.end(), shortfalls_.begin(), shortfalls_.end());
     if (has(blockers, Blocker::kDriveError)) add_drive_texts(status, texts);
+    if (has(blockers, Blocker::kDriveSilent)) add_silence_texts(status, texts);
     if (has(blockers, Blocker::kStateStale)) add_state_texts(status, texts);
+    if (has(blockers, Blocker::kEstimate)) add_estimate_texts(status, texts);
     add(Blocker::kBusy, "the robot is armed or stopping; wait for standstill");
+    add(Blocker::kPaused, "the robot is paused; resume it, or disarm it first");
+    add(Blocker::kFault,
+        "the core is in fault: a drive keeps its error although it was cleared; mend it, then `clear`");
     return texts;
 }
 
 void Service::add_drive_texts(const Status& status, std::vector<std::string>& texts) const {
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         if (status.axis_error[d] == 0) continue;
-        texts.push_back("drive " + config_.drives[d].name + " reports error " +
-                        std::to_string(status.axis_error[d]) + "; mend it and arm again, which clears it");
+        texts.push_back("drive " + config_.drives[d].name + " reports " +
+                        describe_axis_error(config_.drives[d], status.axis_error[d]) +
+                        "; mend it and arm again, which clears it");
+    }
+}
+
+void Service::add_silence_texts(const Status& status, std::vector<std::string>& texts) const {
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if ((status.silent_drives >> d & 1u) == 0) continue;
+        texts.push_back("drive " + config_.drives[d].name +
+                        " sends no heartbeat; check its power, node and wiring, and link " +
+                        config_.drives[d].link);
     }
 }
 
 void Service::add_state_texts(const Status& status, std::vector<std::string>& texts) const {
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         if ((status.stale_states >> s & 1u) == 0) continue;
-        texts.push_back("state " + config_.states[s].name + " is stale; check drive " +
-                        config_.drives[config_.states[s].drive].name + " and its link");
+        const StateChannel& channel = config_.states[s];
+        const std::string source = channel.sensor ? "sensor " + config_.sensors[*channel.sensor].name
+                                                  : "drive " + config_.drives[channel.drive].name;
+        texts.push_back("state " + channel.name + " is stale; check " + source + " and its link");
+    }
+}
+
+void Service::add_estimate_texts(const Status& status, std::vector<std::string>& texts) const {
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        if ((status.untrusted_joints >> c & 1u) == 0) continue;
+        texts.push_back("the estimate of joint " + config_.commands[c].name +
+                        " does not fit its measurements; hold the joint still, and check its encoder, "
+                        "turns_per_unit and [estimator]");
     }
 }
 
 void Service::keep_house() {
     events_.drain();
-    store_.collect();
+    deployment_.keep_house(state().mode, events_);
     keep_metrics();
     keep_resume_marker();
 }
@@ -269,14 +338,16 @@ void Service::keep_metrics() {
 void Service::keep_resume_marker() {
     if (config_.control.resume != ResumeMode::kAuto) return;
     const Mode mode = state().mode;
-    if (const auto kept = resume_.set(mode == Mode::kArmed); !kept && !marker_failed_) {
+    // A pause is a person's wish; a power cut does not end it.
+    const bool goes_on = shm::is_armed(mode) && mode != Mode::kPaused;
+    if (const auto kept = resume_.set(goes_on); !kept && !marker_failed_) {
         marker_failed_ = true;
         log_warning("resume: " + kept.error().message);
     }
     if (!may_resume_) return;
     const std::uint32_t blockers = exchange_.status.latest().blockers;
     // Rule 3: a latched stop ends the right to arm by itself, and so does the first arming.
-    if (mode == Mode::kArmed || has(blockers, Blocker::kLatched)) {
+    if (shm::is_armed(mode) || has(blockers, Blocker::kLatched)) {
         may_resume_ = false;
     } else if (blockers == 0) {
         log_info("resume: arming by itself after an interruption, as [control] resume says");

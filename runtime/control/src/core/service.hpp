@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "core/controller_store.hpp"
+#include "core/deployment.hpp"
 #include "core/event_log.hpp"
 #include "core/exchange.hpp"
+#include "core/execution_state.hpp"
+#include "core/operator_inputs.hpp"
 #include "core/resume_marker.hpp"
 #include "ipc/seqpacket.hpp"
 
@@ -26,6 +28,7 @@ class Service {
     // Logs events, frees what is no longer used, resumes once if the configuration says so.
     void keep_house();
     [[nodiscard]] shm::StateData state() const;
+    [[nodiscard]] shm::StateData settled_state() const;
 
   private:
     using Json = nlohmann::json;
@@ -37,13 +40,19 @@ class Service {
     [[nodiscard]] Json status();
     [[nodiscard]] Json controller_status(const shm::StateData& state) const;
     [[nodiscard]] Json load(const Json& request);
-    [[nodiscard]] Json unload();
     [[nodiscard]] Json arm();
     [[nodiscard]] Json disarm();
+    [[nodiscard]] Json unload();
+    template <typename Answered>
+    [[nodiscard]] bool answered_or_withdrawn(Request request, Answered answered);
+    // Of a pause, resume or clear.
+    [[nodiscard]] Json change_state(Request request, ExecutionEvent event);
     [[nodiscard]] Json simulate(const Json& request);
     [[nodiscard]] std::vector<std::string> blocker_texts(std::uint32_t blockers);
     void add_drive_texts(const Status& status, std::vector<std::string>& texts) const;
+    void add_silence_texts(const Status& status, std::vector<std::string>& texts) const;
     void add_state_texts(const Status& status, std::vector<std::string>& texts) const;
+    void add_estimate_texts(const Status& status, std::vector<std::string>& texts) const;
     void keep_resume_marker();
     void keep_metrics();
 
@@ -53,10 +62,12 @@ class Service {
     std::vector<std::string> shortfalls_;
     ResumeMarker resume_;
     shm::Reader<shm::StateSegment> state_;
-    ControllerStore store_;
+    Deployment deployment_;
     EventLog events_;
+    OperatorInputs inputs_;
     std::deque<double> metrics_;
     bool may_resume_{false};
+    bool loaded_before_{false};
     bool marker_failed_{false};
 };
 

@@ -15,32 +15,12 @@ using shm::Mode;
 constexpr std::int64_t kEpochNs = 1'000'000;
 constexpr std::uint64_t kEnableRepeatCycles = 100;  // a lost enable frame is sent again
 static_assert(kEnableRepeatCycles >= kMaxDrives);
-constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a drive
-constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
 constexpr double kStandstill = 1e-6;          // of what is sent: below it, it is rounding
 constexpr double kMeasuredStandstill = 0.01;  // of the largest velocity of the channel
-constexpr std::uint8_t kClosedLoop = 8;
-constexpr std::uint8_t kIdle = 1;
 
 template <typename Enum>
 constexpr std::uint32_t bit(Enum value) {
     return static_cast<std::uint32_t>(value);
-}
-
-std::optional<StopReason> reason_of(shm::ControllerFault fault) {
-    switch (fault) {
-        case shm::ControllerFault::kTrap:
-            return StopReason::kControllerTrap;
-        case shm::ControllerFault::kOverrun:
-            return StopReason::kControllerOverrun;
-        case shm::ControllerFault::kNotFinite:
-            return StopReason::kControllerNotFinite;
-        case shm::ControllerFault::kEstopRequest:
-            return StopReason::kControllerEstopRequest;
-        case shm::ControllerFault::kNone:
-            break;
-    }
-    return std::nullopt;
 }
 
 bool sends_motion(const CommandChannel& channel, const ChannelHistory& history) {
@@ -60,41 +40,56 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       engine_(engine),
       grade_(grade),
       clock_(clock),
-      ladder_(config.control.overrun_limit, config.control.overrun_window) {
+      estimation_(config, imu_states(config)),
+      phases_(clock),
+      execution_(config, exchange),
+      ladder_(config.control.overrun_limit, config.control.overrun_window),
+      shield_(config) {
     data_.boot_id = boot_id;
     data_.realtime_degraded = grade.degraded ? 1 : 0;
 }
 
 void Tier1::cycle(const Wake& wake) {
     begin(wake);
+    phases_.begin(now_ns_);
+    shm::StateSegment& times = segment_.segment();
     bus_.receive(now_ns_, exchange_.counters);
     watch_drive_errors();
+    phases_.end(times.read);
+    estimation_.update(bus_, now_ns_, dt_s_, exchange_.counters);
+    phases_.end(times.estimate);
     safety_.read(exchange_.safety.load(std::memory_order_acquire), exchange_.counters);
     const Setpoint& setpoint = exchange_.setpoint.latest();
     decide(setpoint);
     publish_snapshot();
-    send_commands(setpoint);
+    filter_commands(setpoint);
+    phases_.end(times.shield);
+    send_commands();
     send_drive_requests();
+    phases_.end(times.write);
     update_motion();
-    if (data_.mode == Mode::kStopping) finish_stop();
     publish(setpoint);
-    record(segment_.segment().wake, wake.woke_ns - wake.scheduled_ns);
-    record(segment_.segment().cycle, clock_() - wake.woke_ns);
+    record(times.wake, wake.woke_ns - wake.scheduled_ns);
+    data_.cycle_time_ns = clock_() - wake.woke_ns;
+    record(times.cycle, data_.cycle_time_ns);
     exchange_.cycles.store(data_.cycle, std::memory_order_release);
 }
 
 void Tier1::begin(const Wake& wake) {
     now_ns_ = wake.woke_ns;
+    data_.wake_latency_ns = wake.woke_ns - wake.scheduled_ns;
     const std::int64_t elapsed_ns = last_ns_ == 0 ? config_.tier1_period_ns() : now_ns_ - last_ns_;
     dt_s_ = static_cast<double>(elapsed_ns) * 1e-9;
     last_ns_ = now_ns_;
     ++data_.cycle;
     period_ += 1 + wake.skipped;
     requests_ = exchange_.requests.exchange(0, std::memory_order_acquire);
-    if (wake.skipped > 0) {
+    seen_.overrun = wake.skipped > 0;
+    seen_.too_many_overruns = false;
+    if (seen_.overrun) {
         exchange_.counters.add(Counter::kOverruns);
         exchange_.counters.add(Counter::kSkippedCycles, wake.skipped);
-        too_many_overruns_ = ladder_.overrun(period_);
+        seen_.too_many_overruns = ladder_.overrun(period_);
     }
     advance_epoch();
 }
@@ -115,6 +110,7 @@ void Tier1::watch_drive_errors() {
         }
         last_axis_error_[d] = error;
     }
+    watch_drive_heartbeats();
     stale_states_ = 0;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         if (bus_.fresh(s, now_ns_)) continue;
@@ -123,121 +119,57 @@ void Tier1::watch_drive_errors() {
     }
 }
 
+// One that was never heard is switched off or not there yet: it keeps the robot from arming, and is no event.
+void Tier1::watch_drive_heartbeats() {
+    std::uint32_t silent = 0;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        if (!bus_.silent(d)) continue;
+        silent |= 1u << d;
+        if ((silent_drives_ >> d & 1u) != 0 || !bus_.ever_heard(d)) continue;
+        exchange_.counters.add(Counter::kDriveSilences);
+        note(EventKind::kDriveSilent, 0, static_cast<std::int32_t>(d));
+    }
+    silent_drives_ = silent;
+}
+
+void Tier1::observe() {
+    seen_.now_ns = now_ns_;
+    seen_.requests = requests_;
+    seen_.latch = safety_.latch();
+    seen_.safety_silent = safety_.silent();
+    seen_.arm_permitted = safety_.arm_permitted();
+    seen_.realtime_refused = grade_.refused;
+    seen_.drive_errors = seen_.drives_enabled = 0;
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
+        seen_.drive_errors |= bus_.axis_error(d) != 0 ? 1u << d : 0;
+        seen_.drives_enabled |= bus_.axis_state(d) == kDriveEnabled ? 1u << d : 0;
+    }
+    seen_.drives_silent = silent_drives_;
+    seen_.stale_states = stale_states_;
+    seen_.untrusted_joints = estimation_.untrusted();
+}
+
 void Tier1::decide(const Setpoint& setpoint) {
-    if (safety_.latch() != 0) {
-        enter_estop();
-    } else if (data_.mode == Mode::kEstop) {
-        leave_estop();
-    }
-    if (data_.mode == Mode::kArmed) {
-        if (const auto cause = stop_cause(setpoint)) begin_stop(*cause);
-    }
-    too_many_overruns_ = false;
-    if (asked(Request::kArm)) answer_arm(setpoint);
-    drives_ready_ = data_.mode == Mode::kArmed && all_drives_enabled();
+    observe();
+    execution_.decide(seen_, setpoint);
+    data_.mode = execution_.state();
+    if (execution_.stop_just_seen()) data_.estop_flag_seen_ns = now_ns_;
+    if (execution_.stop_just_cleared()) data_.estop_latch_seen = 0;
+    if (execution_.just_armed()) begin_armed();
 }
 
-void Tier1::enter_estop() {
-    data_.mode = Mode::kEstop;
-    if (flagged_latch_ == safety_.latch()) return;
-    flagged_latch_ = safety_.latch();
-    data_.estop_flag_seen_ns = now_ns_;
-    note(EventKind::kEstopSeen, flagged_latch_);
-}
-
-// Rule 3: nothing moves after the reset until `arm`.
-void Tier1::leave_estop() {
-    note(EventKind::kEstopCleared, 0);
-    data_.estop_latch_seen = 0;
-    flagged_latch_ = 0;
-    data_.mode = Mode::kStopping;
-    still_since_ns_ = now_ns_;
-}
-
-void Tier1::begin_stop(Cause cause) {
-    data_.mode = Mode::kStopping;
-    still_since_ns_ = now_ns_;
-    note(EventKind::kStopBegun, bit(cause.reason), cause.drive);
-}
-
-void Tier1::finish_stop() {
-    if (!still_) return;
-    if (data_.moving != 0 && now_ns_ - still_since_ns_ < kMeasuredStandstillNs) return;
-    data_.mode = Mode::kDisarmed;
-    note(EventKind::kStandstill, 0);
-}
-
-std::optional<Tier1::Cause> Tier1::stop_cause(const Setpoint& setpoint) {
-    if (asked(Request::kDisarm)) return Cause{StopReason::kOperator};
-    if (safety_.silent()) return Cause{StopReason::kSafetySilent};
-    if (const auto reason = reason_of(setpoint.fault)) return Cause{*reason};
-    if (setpoint.state == shm::ControllerState::kNone) return Cause{StopReason::kNoController};
-    if (too_many_overruns_) return Cause{StopReason::kOverruns};
-    return drive_cause();
-}
-
-std::optional<Tier1::Cause> Tier1::drive_cause() {
-    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-        const auto drive = static_cast<std::int32_t>(d);
-        if (bus_.axis_error(d) != 0) return Cause{StopReason::kDriveError, drive};
-        const bool enabled = bus_.axis_state(d) == kClosedLoop;
-        if (enabled) continue;
-        if (drives_ready_ || now_ns_ - armed_at_ns_ > kDriveReadyNs)
-            return Cause{StopReason::kDriveNotReady, drive};
-    }
-    return std::nullopt;
-}
-
-std::uint32_t Tier1::blockers(const Setpoint& setpoint) const {
-    std::uint32_t found = 0;
-    const auto add_if = [&found](bool blocked, Blocker blocker) { found |= blocked ? bit(blocker) : 0; };
-    bool drive_error = false;
-    for (std::size_t d = 0; d < config_.drives.size(); ++d)
-        drive_error = drive_error || bus_.axis_error(d) != 0;
-    const bool latched = safety_.latch() != 0;
-    add_if(latched, Blocker::kLatched);
-    add_if(safety_.silent(), Blocker::kSafetySilent);
-    add_if(!latched && !safety_.silent() && !safety_.arm_permitted(), Blocker::kNotPermitted);
-    add_if(setpoint.state == shm::ControllerState::kNone, Blocker::kNoController);
-    add_if(setpoint.fault != shm::ControllerFault::kNone, Blocker::kControllerFaulted);
-    add_if(grade_.refused, Blocker::kRealtime);
-    add_if(drive_error, Blocker::kDriveError);
-    add_if(stale_states_ != 0, Blocker::kStateStale);
-    add_if(data_.mode == Mode::kArmed || data_.mode == Mode::kStopping, Blocker::kBusy);
-    return found;
-}
-
-void Tier1::answer_arm(const Setpoint& setpoint) {
-    // Asked to arm and to disarm in one cycle: the stop wins.
-    const std::uint32_t found = blockers(setpoint) | (asked(Request::kDisarm) ? bit(Blocker::kBusy) : 0);
-    if (found == 0) arm();
-    exchange_.arm_answer.store(++arm_answers_ << 32 | found, std::memory_order_release);
-}
-
-void Tier1::arm() {
-    data_.mode = Mode::kArmed;
-    armed_at_ns_ = now_ns_;
+void Tier1::begin_armed() {
     armed_cycles_ = 0;
-    drives_ready_ = false;
     // A drive that is enabled starts from where it is, not from where it was sent last.
-    history_.fill({});
+    shield_.forget_all();
     bus_.forget_axis_states();
-    note(EventKind::kArmed, 0);
-}
-
-// The controller moves the robot only when every drive has said that it is in closed loop: one that joined
-// late would jump to a setpoint that had walked away.
-bool Tier1::all_drives_enabled() const {
-    for (std::size_t d = 0; d < config_.drives.size(); ++d) {
-        if (bus_.axis_state(d) != kClosedLoop) return false;
-    }
-    return true;
 }
 
 void Tier1::publish_snapshot() {
     StateSnapshot& snapshot = exchange_.snapshot.writable();
     snapshot.mono_ns = now_ns_;
-    snapshot.run = drives_ready_;
+    snapshot.run = calls_controller(data_.mode);
+    snapshot.mode = data_.mode;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         snapshot.state[s] =
             bus_.fresh(s, now_ns_) ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN();
@@ -245,61 +177,61 @@ void Tier1::publish_snapshot() {
     exchange_.snapshot.publish();
 }
 
-// Rule 1: a complete frame to every drive, in every mode.
-void Tier1::send_commands(const Setpoint& setpoint) {
-    bool follow = drives_ready_ && setpoint.mono_ns > armed_at_ns_;
-    if (follow && now_ns_ - setpoint.mono_ns > config_.controller_period_ns() * 5 / 2) {
-        exchange_.counters.add(Counter::kSetpointStale);
-        follow = false;
+void Tier1::filter_commands(const Setpoint& setpoint) {
+    const bool follow = execution_.follows(setpoint);
+    show_samples();
+    for (std::size_t d = 0; d < config_.drives.size(); ++d) forget_idle_channel(d);
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        const bool set = (setpoint.set >> c & 1u) != 0;
+        const bool holds = !set && config_.commands[c].kind == ChannelKind::kPosition;
+        data_.requested[c] = !follow || holds ? shield_.history(c).sent
+                             : set            ? setpoint.value[c]
+                                              : config_.commands[c].default_value;
     }
+    const ShieldInput input{.wish = setpoint.value, .set = setpoint.set, .state = samples_, .follow = follow};
+    std::ranges::copy(shield_.filter(input, dt_s_), data_.sent.begin());
+}
+
+// Rule 6: a position whose estimate has failed is as good as none.
+void Tier1::show_samples() {
+    for (std::size_t s = 0; s < config_.states.size(); ++s) {
+        const bool received = bus_.sample(s).mono_ns != 0;
+        samples_[s] = {received ? bus_.sample(s).value : std::numeric_limits<double>::quiet_NaN(),
+                       bus_.fresh(s, now_ns_)};
+    }
+    for (std::size_t c = 0; c < config_.commands.size(); ++c) {
+        const auto& position = config_.commands[c].position_state;
+        if (position && !estimation_.trusted(c)) samples_[*position].fresh = false;
+    }
+}
+
+// Rule 1: a complete frame to every drive, in every mode.
+void Tier1::send_commands() {
+    if (!shm::is_armed(data_.mode)) bus_.cancel_enables();
     bool all_sent = true;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
-        forget_idle_channel(d);
-        data_.sent[c] = command(c, setpoint, follow);
-        if (has_safe_value(c)) all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
+        // A position channel that was never measured has no safe value. Its drive keeps what it holds; the
+        // channel is stale, so nothing arms.
+        if (!shield_.has_value(c)) continue;
+        all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
     }
     if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);
 }
 
-double Tier1::command(std::size_t channel, const Setpoint& setpoint, bool follow) {
-    const CommandChannel& c = config_.commands[channel];
-    ChannelHistory& history = history_[channel];
-    const bool set = (setpoint.set >> channel & 1u) != 0;
-    if (!follow || (!set && c.kind == ChannelKind::kPosition)) {
-        data_.requested[channel] = history.sent;
-        return safe_command(c, context(c), dt_s_, history);
-    }
-    data_.requested[channel] = set ? setpoint.value[channel] : c.default_value;
-    return shield_command(c, data_.requested[channel], context(c), dt_s_, history, shield_counts_);
-}
-
-// A position channel that was never measured has no safe value: any number would be a move. Its drive keeps
-// what it holds; the channel is stale, so nothing arms.
-bool Tier1::has_safe_value(std::size_t channel) const {
-    return config_.commands[channel].kind != ChannelKind::kPosition || history_[channel].started;
-}
-
-ChannelContext Tier1::context(const CommandChannel& channel) const {
-    if (!channel.position_state) return {};
-    const Sample& sample = bus_.sample(*channel.position_state);
-    const bool received = sample.mono_ns != 0;
-    return {received ? sample.value : std::numeric_limits<double>::quiet_NaN(),
-            bus_.fresh(*channel.position_state, now_ns_)};
-}
-
 // A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
 void Tier1::forget_idle_channel(std::size_t drive) {
-    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kIdle;
-    const CommandChannel& channel = config_.commands[config_.drives[drive].command];
-    if (idle && context(channel).position_fresh) history_[config_.drives[drive].command] = {};
+    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
+    const std::size_t c = config_.drives[drive].command;
+    const auto state = config_.commands[c].position_state;
+    if (idle && state && samples_[*state].fresh) shield_.forget(c);
 }
 
 // After the command frames: a drive that is enabled already has the value to hold. One drive a cycle: the
 // queue of a link may hold ten frames, and a burst for every drive would be lost in it.
 void Tier1::send_drive_requests() {
     if (asked(Request::kIdleDrives)) idling_ = true;
-    if (data_.mode == Mode::kArmed) {
+    if (shm::is_armed(data_.mode)) {
         enable_in_turn();
     } else if (idling_) {
         bus_.send_idle(data_.cycle % config_.drives.size(), exchange_.counters);
@@ -312,7 +244,7 @@ void Tier1::send_drive_requests() {
 
 void Tier1::enable_in_turn() {
     const std::uint64_t turn = armed_cycles_ % kEnableRepeatCycles;
-    if (turn < config_.drives.size() && bus_.axis_state(turn) != kClosedLoop) {
+    if (turn < config_.drives.size() && bus_.axis_state(turn) != kDriveEnabled) {
         bus_.send_enable(turn, exchange_.counters);
     }
     ++armed_cycles_;
@@ -320,16 +252,16 @@ void Tier1::enable_in_turn() {
 
 // The daemon sends stop frames itself until it reads here that the core's have left.
 void Tier1::note_stop_frames(bool all_sent) {
-    if (all_sent && data_.estop_latch_seen != flagged_latch_) {
-        data_.estop_latch_seen = flagged_latch_;
+    if (all_sent && data_.estop_latch_seen != execution_.seen_latch()) {
+        data_.estop_latch_seen = execution_.seen_latch();
         data_.estop_frame_sent_ns = clock_();
         data_.estop_frame_cycle = 0;
         stop_cycle_ns_ = now_ns_;
     }
     // The daemon sets the flag first and its time after it: that may be read a cycle later.
-    const bool time_known = data_.estop_latch_seen == flagged_latch_ && safety_.latch_mono_ns() != 0;
-    if (!time_known || latch_counted_ == flagged_latch_) return;
-    latch_counted_ = flagged_latch_;
+    const bool time_known = data_.estop_latch_seen == execution_.seen_latch() && safety_.latch_mono_ns() != 0;
+    if (!time_known || latch_counted_ == execution_.seen_latch()) return;
+    latch_counted_ = execution_.seen_latch();
     const std::int64_t waited_ns = std::max<std::int64_t>(stop_cycle_ns_ - safety_.latch_mono_ns(), 0);
     data_.estop_frame_cycle = 1 + static_cast<std::uint64_t>(waited_ns / config_.tier1_period_ns());
 }
@@ -337,10 +269,8 @@ void Tier1::note_stop_frames(bool all_sent) {
 void Tier1::update_motion() {
     bool sending = false;
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
-        sending = sending || sends_motion(config_.commands[c], history_[c]);
+        sending = sending || sends_motion(config_.commands[c], shield_.history(c));
     }
-    if (!sending && !still_) still_since_ns_ = now_ns_;
-    still_ = !sending;
     bool measured = false;
     for (std::size_t s = 0; s < config_.states.size(); ++s) {
         const StateChannel& state = config_.states[s];
@@ -349,12 +279,14 @@ void Tier1::update_motion() {
         measured = measured || std::abs(bus_.sample(s).value) > kMeasuredStandstill * largest;
     }
     data_.moving = sending || measured ? 1 : 0;
+    execution_.settle(now_ns_, !sending, measured);
+    data_.mode = execution_.state();
 }
 
 void Tier1::publish(const Setpoint& setpoint) {
     data_.mono_ns = now_ns_;
     data_.sim_time_ns = setpoint.sim_time_ns;
-    const bool running = drives_ready_ && setpoint.state == shm::ControllerState::kLoaded;
+    const bool running = calls_controller(data_.mode) && setpoint.state == shm::ControllerState::kLoaded;
     data_.controller_state = running ? shm::ControllerState::kRunning : setpoint.state;
     data_.controller_fault = setpoint.fault;
     data_.controller_tick = setpoint.tick;
@@ -367,16 +299,25 @@ void Tier1::publish(const Setpoint& setpoint) {
     for (std::uint32_t c = 0; c < bit(Counter::kCount); ++c) {
         data_.counters[c] = exchange_.counters.get(static_cast<Counter>(c));
     }
-    data_.counters[bit(Counter::kShieldRateLimited)] = shield_counts_.rate_limited;
-    data_.counters[bit(Counter::kShieldStoppingDistance)] = shield_counts_.stopping_distance;
-    data_.counters[bit(Counter::kShieldConflict)] = shield_counts_.conflict;
+    const ShieldCounts& shield = shield_.counts();
+    data_.counters[bit(Counter::kShieldRateLimited)] = shield.rate_limited;
+    data_.counters[bit(Counter::kShieldStoppingDistance)] = shield.stopping_distance;
+    data_.counters[bit(Counter::kShieldConflict)] = shield.conflict;
+    data_.counters[bit(Counter::kShieldCoupling)] = shield.coupling;
+    data_.counters[bit(Counter::kShieldWorkspace)] = shield.workspace;
+    data_.counters[bit(Counter::kShieldZoneSlow)] = shield.zone_slow;
+    data_.counters[bit(Counter::kShieldZoneStop)] = shield.zone_stop;
+    estimation_.publish(data_);
+    data_.joints_untrusted = estimation_.untrusted();
     segment_.publish(data_);
 
     Status& status = exchange_.status.writable();
-    status.blockers = blockers(setpoint);
+    status.blockers = execution_.blockers(seen_, setpoint);
     status.stale_states = stale_states_;
+    status.untrusted_joints = estimation_.untrusted();
     status.latch_cause = safety_.cause();
     for (std::size_t d = 0; d < config_.drives.size(); ++d) status.axis_error[d] = bus_.axis_error(d);
+    status.silent_drives = silent_drives_;
     exchange_.status.publish();
 }
 

@@ -5,16 +5,18 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 
 #include "core/drive_bus.hpp"
+#include "core/estimation.hpp"
 #include "core/exchange.hpp"
+#include "core/execution.hpp"
 #include "core/overrun_ladder.hpp"
+#include "core/phases.hpp"
 #include "core/safety_view.hpp"
 #include "robot/config.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
-#include "shield/shield.hpp"
+#include "shield/robot_shield.hpp"
 #include "shm/segment.hpp"
 #include "wasm/controller.hpp"
 
@@ -36,34 +38,21 @@ class Tier1 {
     void cycle(const Wake& wake);
 
   private:
-    struct Cause {
-        StopReason reason{};
-        std::int32_t drive{-1};
-    };
-
     void begin(const Wake& wake);
     void advance_epoch();
+    void observe();
     void decide(const Setpoint& setpoint);
-    void enter_estop();
-    void leave_estop();
-    void begin_stop(Cause cause);
-    void finish_stop();
-    void answer_arm(const Setpoint& setpoint);
-    void arm();
-    [[nodiscard]] std::optional<Cause> stop_cause(const Setpoint& setpoint);
-    [[nodiscard]] std::optional<Cause> drive_cause();
-    [[nodiscard]] std::uint32_t blockers(const Setpoint& setpoint) const;
-    [[nodiscard]] bool all_drives_enabled() const;
-    void send_commands(const Setpoint& setpoint);
-    [[nodiscard]] double command(std::size_t channel, const Setpoint& setpoint, bool follow);
-    [[nodiscard]] bool has_safe_value(std::size_t channel) const;
-    [[nodiscard]] ChannelContext context(const CommandChannel& channel) const;
+    void begin_armed();
+    void filter_commands(const Setpoint& setpoint);
+    void show_samples();
+    void send_commands();
     void forget_idle_channel(std::size_t drive);
     void send_drive_requests();
     void enable_in_turn();
     void note_stop_frames(bool all_sent);
     void update_motion();
     void watch_drive_errors();
+    void watch_drive_heartbeats();
     void publish_snapshot();
     void publish(const Setpoint& setpoint);
     void note(EventKind kind, std::uint64_t detail, std::int32_t index = -1);
@@ -78,11 +67,14 @@ class Tier1 {
     Clock clock_;
 
     SafetyView safety_;
+    Estimation estimation_;
+    PhaseTimer phases_;
+    Execution execution_;
+    Observation seen_;
     OverrunLadder ladder_;
-    bool too_many_overruns_{false};
-    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    Shield shield_;
+    std::array<StateSample, kMaxStateChannels> samples_{};  // what the shield is shown
     std::array<std::uint32_t, kMaxDrives> last_axis_error_{};
-    ShieldCounts shield_counts_{};
     shm::StateData data_{};
 
     std::int64_t now_ns_{0};
@@ -91,17 +83,12 @@ class Tier1 {
     std::uint64_t period_{0};  // scheduled periods, the skipped ones included
     std::int64_t epoch_ns_{0};
     std::uint32_t requests_{0};
-    std::uint64_t arm_answers_{0};
-    std::int64_t armed_at_ns_{0};
     std::uint64_t armed_cycles_{0};
-    bool drives_ready_{false};
     bool idling_{false};
-    bool still_{true};                // nothing that was sent moves
-    std::int64_t still_since_ns_{0};  // or since the stop began
-    std::uint64_t flagged_latch_{0};  // the stop whose flag was seen
     std::int64_t stop_cycle_ns_{0};   // start of the cycle that sent its first frames
     std::uint64_t latch_counted_{0};  // the stop whose estop_frame_cycle is known
     std::uint64_t stale_states_{0};
+    std::uint32_t silent_drives_{0};
 };
 
 }  // namespace holdfast::core

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "drive/drive.hpp"
-
 namespace holdfast::cansimple {
 namespace {
 
@@ -61,6 +59,7 @@ DriveSample decode_heartbeat(const CanFrame& frame) {
     DriveSample sample;
     sample.axis_error = get_u32(frame, 0);
     sample.axis_state = frame.data[4];
+    sample.heartbeat = true;
     return sample;
 }
 
@@ -89,13 +88,16 @@ CanFrame command_frame(const Drive& drive, ChannelKind kind, double value) {
 
 std::size_t enable_frames(const Drive& drive, ChannelKind kind,
                           std::span<CanFrame, kMaxEnableFrames> frames) {
-    frames[0] = frame_of(drive, Command::kClearErrors, 1);  // byte 0: identify (blink), no
+    frames[0] = clear_errors_frame(drive);
     frames[1] = frame_of(drive, Command::kSetControllerMode, kFullSize);
     put_u32(frames[1], 0, static_cast<std::uint32_t>(control_mode(kind)));
     put_u32(frames[1], 4, static_cast<std::uint32_t>(InputMode::kPassthrough));
     frames[2] = axis_state_frame(drive, AxisState::kClosedLoop);
     return kMaxEnableFrames;
 }
+
+// Byte 0: identify (blink), no.
+CanFrame clear_errors_frame(const Drive& drive) { return frame_of(drive, Command::kClearErrors, 1); }
 
 CanFrame idle_frame(const Drive& drive) { return axis_state_frame(drive, AxisState::kIdle); }
 

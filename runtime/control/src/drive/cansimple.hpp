@@ -2,12 +2,16 @@
 // id = node << 5 | command, little-endian payloads, float32 in motor turns, turns/s and N m.
 #pragma once
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
 
+#include "drive/drive.hpp"
+#include "drive/payload.hpp"
 #include "link/link.hpp"
+#include "robot/config.hpp"
 
 namespace holdfast::cansimple {
 
@@ -39,23 +43,29 @@ inline constexpr unsigned kCommandBits = 5;
     return static_cast<Command>(frame.id & ((1u << kCommandBits) - 1));
 }
 
-constexpr void put_u32(CanFrame& frame, std::size_t offset, std::uint32_t value) {
-    for (std::size_t i = 0; i < 4; ++i) frame.data[offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
-}
-[[nodiscard]] constexpr std::uint32_t get_u32(const CanFrame& frame, std::size_t offset) {
-    std::uint32_t value = 0;
-    for (std::size_t i = 0; i < 4; ++i) value |= std::uint32_t{frame.data[offset + i]} << (8 * i);
-    return value;
-}
-constexpr void put_f32(CanFrame& frame, std::size_t offset, float value) {
-    put_u32(frame, offset, std::bit_cast<std::uint32_t>(value));
-}
-[[nodiscard]] constexpr float get_f32(const CanFrame& frame, std::size_t offset) {
-    return std::bit_cast<float>(get_u32(frame, offset));
-}
+using holdfast::get_f32;
+using holdfast::get_u32;
+using holdfast::put_f32;
+using holdfast::put_u32;
 
 // Torque at the motor for one unit of effort at the channel (N m for a rotating joint, N for a sliding one):
 // the power is the same on both sides of the gear, effort * velocity = torque * 2 pi * turns/s.
 [[nodiscard]] double torque_per_effort(double turns_per_unit);
+
+inline constexpr std::size_t kMaxEnableFrames = 3;
+
+// The frame that carries one value of the drive's channel (Set_Input_Pos, Set_Input_Vel or Set_Input_Torque).
+// The shield lets only finite values through; should one that is not get here, it becomes the drive's own
+// Estop.
+[[nodiscard]] CanFrame command_frame(const Drive& drive, ChannelKind kind, double value);
+// Clear_Errors, Set_Controller_Mode and Set_Axis_State(closed loop), in that order. Returns how many.
+std::size_t enable_frames(const Drive& drive, ChannelKind kind, std::span<CanFrame, kMaxEnableFrames> frames);
+[[nodiscard]] CanFrame clear_errors_frame(const Drive& drive);
+[[nodiscard]] CanFrame idle_frame(const Drive& drive);
+// Empty if the frame is not from this drive, not known, of the wrong size, or holds a value that is not
+// finite.
+[[nodiscard]] std::optional<DriveSample> decode(const Drive& drive, const CanFrame& frame);
+// The flags of ODrive.Error by name: "DC bus under voltage, motor over temperature (0x2200)".
+[[nodiscard]] std::string describe_error(std::uint32_t error);
 
 }  // namespace holdfast::cansimple

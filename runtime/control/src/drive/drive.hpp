@@ -1,37 +1,29 @@
-// A drive profile turns channel values into frames and frames into samples. Pure: no clock, allocation or
-// I/O. First profile: ODrive CANSimple (docs.odriverobotics.com, "CAN Protocol").
+// What a drive says of itself, in the units of its channel, whatever its profile.
 #pragma once
 
+#include <cstdint>
 #include <optional>
-#include <span>
+#include <string>
 
-#include "link/link.hpp"
 #include "robot/config.hpp"
 
 namespace holdfast {
 
+// The states that the core acts on. The numbers are those of the first profile.
+inline constexpr std::uint8_t kDriveUnknown = 0;
+inline constexpr std::uint8_t kDriveIdle = 1;     // no torque
+inline constexpr std::uint8_t kDriveEnabled = 8;  // follows its input
+
 struct DriveSample {
-    std::optional<double> position;  // channel units (rad, m)
-    std::optional<double> velocity;
-    std::optional<double> effort;             // N m, or N where the unit of the channel is m
-    std::optional<std::uint32_t> axis_error;  // from the heartbeat; 0 = none
-    std::optional<std::uint8_t> axis_state;   // 1 idle, 8 closed loop
+    std::optional<double> position{};  // channel units (rad, m)
+    std::optional<double> velocity{};
+    std::optional<double> effort{};             // N m, or N where the unit of the channel is m
+    std::optional<std::uint32_t> axis_error{};  // 0 = none; describe_axis_error() puts it into words
+    std::optional<std::uint8_t> axis_state{};   // kDriveIdle, kDriveEnabled or another of the profile
+    bool heartbeat{false};  // the drive's own sign of life, which comes without being asked for
 };
 
-namespace cansimple {
+// "DC bus under voltage (0x200)". Not for real-time threads.
+[[nodiscard]] std::string describe_axis_error(const Drive& drive, std::uint32_t error);
 
-inline constexpr std::size_t kMaxEnableFrames = 3;
-
-// The frame that carries one value of the drive's channel (Set_Input_Pos, Set_Input_Vel or Set_Input_Torque).
-// The shield lets only finite values through; should one that is not get here, it becomes the drive's own
-// Estop.
-[[nodiscard]] CanFrame command_frame(const Drive& drive, ChannelKind kind, double value);
-// Clear_Errors, Set_Controller_Mode and Set_Axis_State(closed loop), in that order. Returns how many.
-std::size_t enable_frames(const Drive& drive, ChannelKind kind, std::span<CanFrame, kMaxEnableFrames> frames);
-[[nodiscard]] CanFrame idle_frame(const Drive& drive);
-// Empty if the frame is not from this drive, not known, of the wrong size, or holds a value that is not
-// finite.
-[[nodiscard]] std::optional<DriveSample> decode(const Drive& drive, const CanFrame& frame);
-
-}  // namespace cansimple
 }  // namespace holdfast

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "ipc/file_descriptor.hpp"
+#include "link/can_health.hpp"
 #include "link/wire.hpp"
 
 namespace holdfast::link {
@@ -21,24 +21,45 @@ class CanLink final : public Link {
 
     LinkResult send(const CanFrame& frame) override {
         const can_frame raw = to_wire(frame);
-        const auto sent = ::send(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT);
-        return sent == static_cast<ssize_t>(sizeof raw) ? LinkResult::kOk : LinkResult::kError;
+        const auto sent = ::send(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent == static_cast<ssize_t>(sizeof raw)) {
+            health_.take_sent();
+            return LinkResult::kOk;
+        }
+        if (sent < 0) health_.take_errno(errno);
+        return LinkResult::kError;
     }
 
     LinkResult receive(CanFrame& frame) override {
         can_frame raw{};
-        const auto received = ::recv(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT);
-        if (received < 0) return errno == EAGAIN || errno == EINTR ? LinkResult::kEmpty : LinkResult::kError;
+        const auto received = ::recv(socket_.get(), &raw, sizeof raw, MSG_DONTWAIT | MSG_TRUNC);
+        if (received < 0) return refused(errno);
+        if (is_error_frame(raw, received)) {
+            health_.take_error_frame(raw);
+            return LinkResult::kError;
+        }
         const auto decoded = from_wire(raw, static_cast<std::size_t>(received));
         if (!decoded) return LinkResult::kError;
+        health_.take_data_frame();
         frame = *decoded;
         return LinkResult::kOk;
     }
 
+    const LinkHealth& health() const override { return health_.health(); }
     int fd() const override { return socket_.get(); }
 
   private:
+    LinkResult refused(int error) {
+        if (error == EAGAIN || error == EINTR) return LinkResult::kEmpty;
+        health_.take_errno(error);
+        return LinkResult::kError;
+    }
+    static bool is_error_frame(const can_frame& raw, ssize_t received) {
+        return received == static_cast<ssize_t>(sizeof raw) && (raw.can_id & CAN_ERR_FLAG) != 0;
+    }
+
     FileDescriptor socket_;
+    CanHealth health_;
 };
 
 std::string system_error(const std::string& what) { return what + ": " + std::strerror(errno); }
@@ -93,6 +114,10 @@ Expected<std::unique_ptr<Link>> open_can(const std::string& interface) {
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         return fail(system_error("link \"" + url + "\": cannot bind; is " + interface + " a CAN interface?"));
     }
+    return make_can_link(std::move(socket));
+}
+
+std::unique_ptr<Link> make_can_link(FileDescriptor socket) {
     return std::make_unique<CanLink>(std::move(socket));
 }
 

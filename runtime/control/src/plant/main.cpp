@@ -6,9 +6,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "ipc/seqpacket.hpp"
+#include "plant/control.hpp"
+#include "plant/enable_watch.hpp"
 #include "plant/plant.hpp"
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
@@ -16,6 +20,7 @@
 
 namespace {
 
+using holdfast::plant::EnableWatch;
 using holdfast::plant::kPeriodNs;
 using holdfast::plant::Plant;
 
@@ -54,14 +59,16 @@ void simulate(Plant& plant, std::int64_t tier1_period_ns, const std::stop_token&
     }
 }
 
-holdfast::ipc::Message answer(const Plant& plant, const holdfast::ipc::Message& request) {
-    const nlohmann::json& body = request.body;
-    if (body != nlohmann::json{{"op", "status"}}) {
-        return {{{"ok", false}, {"error", "unknown request; known is {\"op\": \"status\"}"}}, {}};
+// Faults of the command line are there from the first period on, or come at their "at_ms".
+holdfast::Expected<void> add_faults(Plant& plant, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+        const auto json = nlohmann::json::parse(text, nullptr, false);
+        const auto fault = holdfast::plant::parse_fault(json);
+        if (!fault) return holdfast::fail("--fault " + text + ": " + fault.error().message);
+        const auto added = plant.add_fault(*fault);
+        if (!added) return holdfast::fail("--fault " + text + ": " + added.error().message);
     }
-    nlohmann::json reply = plant.status();
-    reply["ok"] = true;
-    return {std::move(reply), {}};
+    return {};
 }
 
 }  // namespace
@@ -70,10 +77,19 @@ int main(int argc, char** argv) {
     CLI::App app("Simulated drives and joints on the links of robot.toml.", "holdfast-plant");
     std::filesystem::path config_file = "/etc/holdfast/robot.toml";
     std::optional<std::filesystem::path> record_file;
+    std::optional<std::filesystem::path> enable_line;
     std::optional<std::uint64_t> seed;
+    std::vector<std::string> faults;
     app.add_option("--config", config_file, "robot.toml")->envname("HOLDFAST_CONFIG")->capture_default_str();
     app.add_option("--record", record_file, "write each received frame to this file, one JSON line each");
-    app.add_option("--seed", seed, "noisy encoders, the same noise for the same seed (default: no noise)");
+    app.add_option("--enable-line", enable_line, "watch the enable line by this file, which holds 0 or 1")
+        ->envname("HOLDFAST_PLANT_ENABLE_LINE");
+    app.add_option("--seed", seed,
+                   "noisy encoders and sensors, the same noise and the same chance in faults for the same "
+                   "seed (default: no noise)");
+    app.add_option(
+        "--fault", faults,
+        R"(a fault from the start or at "at_ms", as in {"device": "elbow", "kind": "silent", "at_ms": 500})");
     CLI11_PARSE(app, argc, argv);
 
     const auto config = holdfast::load_robot_config(config_file);
@@ -86,12 +102,20 @@ int main(int argc, char** argv) {
         if (!created) return refuse(1, created.error().message);
         recording = std::move(*created);
     }
+    std::unique_ptr<EnableWatch> enable;
+    if (enable_line) {
+        auto opened = EnableWatch::open(*enable_line);
+        if (!opened) return refuse(1, opened.error().message);
+        enable = std::move(*opened);
+    }
     auto plant = Plant::open(*config, holdfast::run_directory(), seed, std::move(recording));
     if (!plant) return refuse(1, plant.error().message);
+    if (const auto added = add_faults(**plant, faults); !added)
+        return refuse(kBadConfiguration, added.error().message);
     auto server = holdfast::ipc::Server::listen(
         holdfast::run_directory() / "plant-control.sock",
         [&](const holdfast::ipc::Peer&, const holdfast::ipc::Message& request) {
-            return answer(**plant, request);
+            return holdfast::ipc::Message{holdfast::plant::answer(**plant, enable.get(), request.body), {}};
         },
         [](const holdfast::ipc::Peer&) {});
     if (!server) return refuse(1, server.error().message);

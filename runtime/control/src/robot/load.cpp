@@ -12,21 +12,25 @@
 #include <utility>
 
 #include "robot/config.hpp"
+#include "robot/devices.hpp"
+#include "robot/estimator.hpp"
+#include "robot/input.hpp"
+#include "robot/relation_sections.hpp"
+#include "robot/safety_section.hpp"
 #include "robot/section.hpp"
+#include "robot/staging.hpp"
 
 namespace holdfast {
 namespace {
 
+using robot::Entry;
 using robot::Overrides;
 using robot::Problems;
 using robot::Section;
 
-constexpr double kMaxTimeoutMs = 60'000.0;
 constexpr double kMaxAgeMs = 10'000.0;
 constexpr double kAnyMagnitude = 1e9;
-constexpr std::int64_t kMaxNode = 62;  // CANSimple: 6 bits; 63 means "no node yet"
 constexpr std::size_t kMaxNameLength = 64;
-constexpr std::size_t kMaxInterfaceLength = 15;  // IFNAMSIZ without its zero
 
 // Sections whose values Python validates; here only their keys are known.
 const std::map<std::string, std::vector<std::string_view>, std::less<>>& worker_sections() {
@@ -54,49 +58,57 @@ bool is_robot_id(std::string_view text) {
                [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-'; });
 }
 
-bool is_link(std::string_view url) {
-    if (url.starts_with("can:")) {
-        const std::string_view name = url.substr(4);
-        return !name.empty() && name.size() <= kMaxInterfaceLength && name.find('/') == name.npos;
-    }
-    return url.starts_with("unix:") && url.size() > 5;
-}
-
-// The entries of one [[array]] with what is needed to refer to them from elsewhere.
-struct Entry {
-    Section section;
-    std::string name;
-};
-
 class Loader {
   public:
-    Loader(const toml::table& root, Problems& problems)
-        : root_(root), problems_(problems), overrides_(Overrides::from_environment()) {}
+    Loader(const toml::table& root, std::filesystem::path folder, Problems& problems)
+        : root_(root),
+          folder_(std::move(folder)),
+          problems_(problems),
+          overrides_(Overrides::from_environment()) {}
 
     RobotConfig load() {
         refuse_unknown_sections();
         read_robot();
         read_control();
         read_safety();
+        Section estimator = section("estimator");
+        config_.estimator = robot::read_estimator(estimator);
         check_worker_sections();
         check_overrides();
         commands_ = entries("command", kMaxCommandChannels, 1);
         states_ = entries("state", kMaxStateChannels, 0);
         drives_ = entries("drive", kMaxDrives, 1);
+        inputs_ = entries("input", kMaxInputChannels, 0);
+        sensors_ = entries("sensor", kMaxSensors, 0);
+        links_ = entries("link", kMaxLinks, 0);
         for (Entry& entry : commands_) config_.commands.push_back(read_command(entry));
         for (Entry& entry : states_) config_.states.push_back(read_state(entry));
         for (Entry& entry : drives_) config_.drives.push_back(read_drive(entry));
+        for (Entry& entry : inputs_) {
+            config_.inputs.push_back(robot::read_input(entry.section, entry.name));
+            robot::refuse_name_of_state(entry.section, entry.name, config_.states);
+        }
+        for (Entry& entry : sensors_) config_.sensors.push_back(robot::read_sensor(entry));
+        for (Entry& entry : links_) config_.links.push_back(robot::read_link(entry));
         check_each_command_has_one_drive();
-        check_addresses();
+        robot::check_addresses(config_, drives_, sensors_);
+        robot::check_links(config_, links_);
+        if (resolved_) robot::check_drive_kinds(config_, drives_);
+        resolved_ = resolved_ && robot::check_state_sources(config_, states_);
         if (resolved_) check_position_states();
+        robot::read_couplings(root_, problems_, config_);
+        robot::read_zones(root_, problems_, config_);
+        robot::read_workspace(root_, folder_, problems_, config_);
         refuse_unknown_keys();
+        if (problems_.empty()) robot::check_bus_loads(config_, links_, drives_, sensors_);
         return std::move(config_);
     }
 
   private:
     void refuse_unknown_sections() {
-        constexpr std::array kSections{"robot", "control",   "safety",  "worker", "agent",
-                                       "ota",   "telemetry", "command", "state",  "drive"};
+        constexpr std::array kSections{"robot",     "control",  "safety", "worker",    "agent",    "ota",
+                                       "telemetry", "command",  "state",  "input",     "drive",    "sensor",
+                                       "link",      "coupling", "zone",   "workspace", "estimator"};
         for (const auto& [key, value] : root_) {
             if (std::find(kSections.begin(), kSections.end(), key.str()) != kSections.end()) continue;
             problems_.add({key.source().begin.line, {}}, std::string(key.str()),
@@ -164,28 +176,13 @@ class Loader {
         if (const auto mode = s.choice("resume", {"manual", "auto"})) {
             c.resume = *mode == 0 ? ResumeMode::kManual : ResumeMode::kAuto;
         }
+        robot::read_staging(s, c);
         s.refuse_unknown_keys();
     }
 
     void read_safety() {
         Section s = section("safety");
-        SafetyConfig& c = config_.safety;
-        c.priority = static_cast<int>(s.integer("priority", 1, 99).value_or(c.priority));
-        if (c.priority <= config_.control.tier1_priority) {
-            s.problem("priority", "must be above control.tier1_priority " +
-                                      std::to_string(config_.control.tier1_priority) +
-                                      ": the loop must never delay a stop");
-        }
-        c.core_timeout_ns =
-            s.milliseconds_as_ns("core_timeout_ms", kMaxTimeoutMs).value_or(c.core_timeout_ns);
-        if (c.core_timeout_ns < 2 * config_.tier1_period_ns()) {
-            s.problem("core_timeout_ms",
-                      "is below two Tier-1 periods and would stop a healthy robot; make it longer");
-        }
-        c.worker_timeout_ns =
-            s.milliseconds_as_ns("worker_timeout_ms", kMaxTimeoutMs).value_or(c.worker_timeout_ns);
-        c.worker_required = s.boolean("worker_required").value_or(c.worker_required);
-        s.refuse_unknown_keys();
+        config_.safety = robot::read_safety(s, config_);
     }
 
     void check_worker_sections() {
@@ -210,8 +207,10 @@ class Loader {
             {"robot", {"id", "model"}},
             {"control",
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
-              "overrun_limit", "overrun_window", "resume"}},
-            {"safety", {"priority", "core_timeout_ms", "worker_timeout_ms", "worker_required"}},
+              "overrun_limit", "overrun_window", "resume", "shadow_ticks", "canary_ticks", "canary_deviation",
+              "watch_ticks"}},
+            {"safety", robot::safety_keys()},
+            {"estimator", robot::estimator_keys()},
         };
         for (const Overrides::Value& value : overrides_.values()) {
             auto found = own.find(value.section);
@@ -300,7 +299,8 @@ class Loader {
         c.limits = limits.value_or(Range{});
         const auto kind = s.choice("kind", {"velocity", "position", "effort"});
         if (!kind) {
-            for (const auto* key : {"default", "max_rate", "max_accel", "position_state", "position_limits"})
+            for (const auto* key :
+                 {"default", "max_rate", "max_accel", "position_state", "position_limits", "max_jerk"})
                 s.accept(key);
             return c;
         }
@@ -338,6 +338,7 @@ class Loader {
             s.require("max_accel");
             c.max_accel = s.positive("max_accel", kAnyMagnitude).value_or(1.0);
         }
+        robot::read_jerk(s, c);
     }
 
     void read_position(Section& s, CommandChannel& c) {
@@ -364,19 +365,36 @@ class Loader {
 
     StateChannel read_state(Entry& entry) {
         Section& s = entry.section;
-        for (const auto* key : {"drive", "quantity", "unit", "limits", "max_age_ms"}) s.require(key);
+        for (const auto* key : {"quantity", "unit", "limits", "max_age_ms"}) s.require(key);
         StateChannel c;
         c.name = entry.name;
         c.unit = s.text("unit").value_or("");
         c.limits = s.range("limits").value_or(Range{});
         c.max_age_ns = s.milliseconds_as_ns("max_age_ms", kMaxAgeMs).value_or(0);
-        const auto quantity = s.choice("quantity", {"position", "velocity", "effort"});
+        c.noise = s.positive("noise", kAnyMagnitude);
+        const auto quantity = s.choice(
+            "quantity", {"position", "velocity", "effort", "angular_rate_x", "angular_rate_y",
+                         "angular_rate_z", "acceleration_x", "acceleration_y", "acceleration_z", "force_x",
+                         "force_y", "force_z", "torque_x", "torque_y", "torque_z", "distance"});
         if (quantity) c.quantity = static_cast<Quantity>(*quantity);
-        const auto name = s.text("drive");
-        const auto drive = name ? reference(drives_, "drive", s, "drive", *name) : std::nullopt;
-        c.drive = drive.value_or(0);
-        resolved_ = resolved_ && drive && quantity;
+        const bool has_source = read_source(s, c);
+        resolved_ = resolved_ && has_source && quantity;
         return c;
+    }
+
+    // Which drive or sensor measures a state. False: none is named, or one that does not exist.
+    bool read_source(Section& s, StateChannel& c) {
+        if (!s.has("sensor")) {
+            s.require("drive");
+            const auto name = s.text("drive");
+            const auto drive = name ? reference(drives_, "drive", s, "drive", *name) : std::nullopt;
+            c.drive = drive.value_or(0);
+            return drive.has_value();
+        }
+        s.forbid("drive", "a sensor measures this state");
+        const auto name = s.text("sensor");
+        if (name) c.sensor = reference(sensors_, "sensor", s, "sensor", *name);
+        return c.sensor.has_value();
     }
 
     Drive read_drive(Entry& entry) {
@@ -384,26 +402,23 @@ class Loader {
         for (const auto* key : {"link", "profile", "node", "turns_per_unit", "channels"}) s.require(key);
         Drive d;
         d.name = entry.name;
-        if (const auto link = s.text("link")) {
-            d.link = *link;
-            if (!is_link(*link))
-                s.problem("link", "\"" + *link + "\" is not a link; write \"can:NAME\" or \"unix:PATH\"");
-        }
-        if (s.choice("profile", {"odrive-cansimple"})) d.profile = "odrive-cansimple";
-        d.node = static_cast<std::uint32_t>(s.integer("node", 0, kMaxNode).value_or(kMaxNode + 1));
+        static const std::vector<std::string_view> profiles{"odrive-cansimple", "cia402"};
+        const auto profile = s.choice("profile", profiles);
+        d.profile = profiles[profile.value_or(0)];
+        robot::read_drive_device(s, d);
         d.turns_per_unit = s.number("turns_per_unit").value_or(1.0);
         if (d.turns_per_unit == 0.0)
             s.problem("turns_per_unit", "is 0; say how far the motor turns for one unit");
         const auto channels = s.texts("channels");
         if (channels && channels->size() != 1) {
-            s.problem("channels", "an odrive-cansimple drive carries exactly one command channel, not " +
-                                      std::to_string(channels->size()));
+            s.problem("channels",
+                      "a drive carries exactly one command channel, not " + std::to_string(channels->size()));
         }
         const auto command = channels && channels->size() == 1
                                  ? reference(commands_, "command", s, "channels", channels->front())
                                  : std::nullopt;
         d.command = command.value_or(kMaxCommandChannels);
-        resolved_ = resolved_ && command;
+        resolved_ = resolved_ && command && profile;
         return d;
     }
 
@@ -421,20 +436,6 @@ class Loader {
             }
             if (carrier == nullptr && resolved_) {
                 commands_[c].section.problem("name", "no [[drive]] carries this channel; add one");
-            }
-        }
-    }
-
-    void check_addresses() {
-        for (std::size_t i = 0; i < config_.drives.size(); ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                const Drive& a = config_.drives[i];
-                const Drive& b = config_.drives[j];
-                if (a.node > kMaxNode || a.link != b.link || a.node != b.node) continue;
-                drives_[i].section.problem("node", std::to_string(a.node) + " on " + a.link +
-                                                       " is already drive \"" + b.name +
-                                                       "\"; give each drive its own node");
-                break;
             }
         }
     }
@@ -464,16 +465,17 @@ class Loader {
     }
 
     void refuse_unknown_keys() {
-        for (const auto* list : {&commands_, &states_, &drives_}) {
+        for (const auto* list : {&commands_, &states_, &inputs_, &drives_, &sensors_, &links_}) {
             for (const Entry& entry : *list) entry.section.refuse_unknown_keys();
         }
     }
 
     const toml::table& root_;
+    std::filesystem::path folder_;  // of the file: what it refers to lies relative to it
     Problems& problems_;
     Overrides overrides_;
     RobotConfig config_;
-    std::vector<Entry> commands_, states_, drives_;
+    std::vector<Entry> commands_, states_, inputs_, drives_, sensors_, links_;
     bool resolved_{true};  // every reference so far names something
 };
 
@@ -502,7 +504,7 @@ Expected<RobotConfig> load_robot_config(const std::filesystem::path& file) {
                     ": not valid TOML: " + std::string(error.description()));
     }
     Problems problems(file.string());
-    RobotConfig config = Loader(root, problems).load();
+    RobotConfig config = Loader(root, file.parent_path(), problems).load();
     if (!problems.empty()) return fail(problems.text());
     return config;
 }

@@ -217,10 +217,33 @@ std::optional<Range> Section::range(std::string_view key) {
     return range;
 }
 
+std::optional<std::vector<double>> Section::numbers(std::string_view key) {
+    accept(key);
+    if (!has(key)) return std::nullopt;
+    std::vector<double> values;
+    const toml::array* list = node(key)->as_array();
+    if (list != nullptr) {
+        for (const toml::node& entry : *list) {
+            const double value = entry.is_number() ? *entry.value<double>() : std::nan("");
+            if (std::isfinite(value)) values.push_back(value);
+        }
+    }
+    if (list == nullptr || values.size() != list->size()) {
+        problem(key, "must be a list of finite numbers");
+        return std::nullopt;
+    }
+    return values;
+}
+
 std::optional<std::vector<std::string>> Section::texts(std::string_view key) {
     accept(key);
     if (!has(key)) return std::nullopt;
     std::vector<std::string> values;
+    if (const auto* changed = override_of(key)) {  // an environment variable has commas in place of a list
+        std::istringstream words(changed->text);
+        for (std::string word; std::getline(words, word, ',');) values.push_back(word);
+        return values;
+    }
     const toml::array* list = node(key)->as_array();
     if (list != nullptr) {
         for (const toml::node& entry : *list) {

@@ -71,6 +71,7 @@ class Section {
     [[nodiscard]] std::optional<double> positive(std::string_view key, double max);
     [[nodiscard]] std::optional<bool> boolean(std::string_view key);
     [[nodiscard]] std::optional<Range> range(std::string_view key);
+    [[nodiscard]] std::optional<std::vector<double>> numbers(std::string_view key);
     [[nodiscard]] std::optional<std::vector<std::string>> texts(std::string_view key);
     [[nodiscard]] std::optional<std::int64_t> milliseconds_as_ns(std::string_view key, double max_ms);
     // One of `choices`, as its index.
@@ -96,6 +97,12 @@ class Section {
     std::uint32_t line_;
     const Overrides* overrides_;
     std::set<std::string, std::less<>> known_;
+};
+
+// One entry of an [[array]] with what is needed to refer to it from elsewhere.
+struct Entry {
+    Section section;
+    std::string name;
 };
 
 }  // namespace holdfast::robot

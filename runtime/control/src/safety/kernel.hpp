@@ -5,6 +5,8 @@
 // that stood still is not mistaken for a dead core: a late wake adds one period, however late it was.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "shm/layout.hpp"
@@ -13,12 +15,54 @@ namespace holdfast::safety {
 
 using shm::StopCause;
 
+inline constexpr std::size_t kEstopChannels = 2;
+// Temperature in thousandths of a degree Celsius, memory pressure in hundredths of a percent.
+inline constexpr std::size_t kOverrunBuckets = 8;
+
+// A measured value that must stay below `limit`; once there, it stands until it is below `clear`.
+struct Limit {
+    Reaction reaction{Reaction::kOff};
+    std::int32_t limit{0};
+    std::int32_t clear{0};
+    bool required{false};  // false: it may be unknown as long as it was never known
+};
+
 struct KernelConfig {
     std::int64_t period_ns;
     std::int64_t core_timeout_ns;
     std::int64_t worker_timeout_ns;
     bool worker_required;
     bool realtime_missing;  // [control] realtime = "require" and this daemon did not get it: nothing may arm
+    bool watchdog_missing{false};  // the hardware watchdog that is configured cannot be fed: likewise
+    bool estop_lines{false};
+    std::int64_t estop_discrepancy_ns{0};
+    bool enable_line{false};
+    std::int64_t enable_drop_delay_ns{0};  // 0: stop category 0
+    Reaction drive_faults{Reaction::kOff};
+    Reaction core_overruns{Reaction::kOff};
+    std::uint32_t overrun_limit{1};                 // this many ...
+    std::int64_t overrun_window_ns{1'000'000'000};  // ... within this time
+    Limit temperature{};
+    Limit memory_pressure{};
+    std::int64_t health_max_age_ns{0};
+};
+
+// What the two contacts of the e-stop show. A contact that opened for a moment only was open.
+struct EstopReading {
+    bool readable{true};
+    std::array<bool, kEstopChannels> open{};
+};
+
+struct Reading {
+    bool known{false};
+    std::int32_t value{0};
+};
+
+// The latest sample of what is read outside the loop.
+struct HealthReading {
+    bool is_new{false};  // taken since the last period
+    Reading temperature{};
+    Reading memory_pressure{};
 };
 
 // What the daemon saw in this period.
@@ -35,6 +79,11 @@ struct Inputs {
     bool record_unreadable;                 // the latch file was damaged and is not yet written anew
     bool operator_stop;                     // a request since the last period
     bool reset;                             // an explicit local reset since the last period
+    EstopReading estop{};
+    bool enable_line_failed{false};  // it was not to be had, or could not be set
+    bool drive_fault{false};         // a drive reports an error
+    std::uint32_t core_overruns{0};  // since the last period
+    HealthReading health{};
 };
 
 // What is known of one peer (core or worker). Silence counts from its first heartbeat on: before that nothing
@@ -46,6 +95,36 @@ struct PeerState {
     std::int64_t silent_ns;  // while this daemon itself ran
 };
 
+struct EstopState {
+    std::int64_t differ_ns;  // how long the contacts have disagreed
+    bool fault;              // they did for too long, and have not both opened since
+};
+
+// Overruns of the core in the newest parts of the window.
+struct OverrunState {
+    std::array<std::uint32_t, kOverrunBuckets> counts;
+    std::size_t newest;
+    std::int64_t elapsed_ns;  // in the newest part
+    bool tripped;
+};
+
+struct LimitState {
+    bool seen;  // known at least once
+    bool high;
+};
+
+struct HealthState {
+    std::int64_t age_ns;  // of the latest sample
+    LimitState temperature;
+    LimitState memory_pressure;
+};
+
+// Power to the drives.
+struct EnableState {
+    bool on;
+    std::int64_t left_ns;  // until it is dropped after a stop
+};
+
 // All memory of the kernel. `latch_sequence`, `last_sequence` and `cause` are what the latch file holds.
 struct State {
     std::uint64_t latch_sequence;  // 0: not latched
@@ -55,6 +134,11 @@ struct State {
     PeerState core;
     PeerState worker;
     bool core_was_armed;  // in the period before
+    EstopState estop{};
+    bool drive_faulted{false};
+    OverrunState overruns{};
+    HealthState health{};
+    EnableState enable{};
 };
 
 struct Outputs {
@@ -65,6 +149,8 @@ struct Outputs {
     bool reset_granted;
     bool reset_refused;
     bool arm_permitted;
+    bool enable;             // level of the enable line
+    std::uint32_t warnings;  // bit n: StopCause n is present and only warned of
 };
 
 [[nodiscard]] Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) noexcept;

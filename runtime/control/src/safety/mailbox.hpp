@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 
 #include "safety/kernel.hpp"
 #include "shm/segment.hpp"
@@ -26,6 +27,9 @@ class LatchWord {
 };
 static_assert(std::atomic<LatchWord>::is_always_lock_free);
 
+// A temperature or pressure that could not be read.
+inline constexpr std::int32_t kNotKnown = std::numeric_limits<std::int32_t>::min();
+
 struct Mailbox {
     // To the loop. Counters only rise; the loop acts on each change.
     std::atomic<const StateReader*> core_sample{nullptr};
@@ -37,6 +41,10 @@ struct Mailbox {
     std::atomic<bool> record_unreadable{false};
     std::atomic<std::uint64_t> operator_stops{0};
     std::atomic<std::uint64_t> resets{0};
+    // Of the sampling thread; the counter is raised last.
+    std::atomic<std::int32_t> temperature{kNotKnown};      // thousandths of a degree Celsius
+    std::atomic<std::int32_t> memory_pressure{kNotKnown};  // hundredths of a percent
+    std::atomic<std::uint64_t> health_samples{0};
 
     // From the loop. `periods` is stored last in each period.
     std::atomic<std::uint64_t> periods{0};
@@ -47,6 +55,11 @@ struct Mailbox {
     std::atomic<std::uint64_t> last_sequence{0};
     std::atomic<StopCause> standing{StopCause::kNone};
     std::atomic<bool> arm_permitted{false};
+    std::atomic<bool> core_armed{false};
+    std::atomic<bool> enable{false};           // what the enable line was told
+    std::atomic<std::uint32_t> warnings{0};    // bit n: StopCause n is present and only warned of
+    std::atomic<std::uint32_t> estop_open{0};  // bit n: contact n is open
+    std::atomic<bool> estop_readable{true};
     std::atomic<std::int64_t> core_beat_ns{0};  // 0: never
     std::atomic<std::int64_t> worker_beat_ns{0};
     std::atomic<std::uint64_t> stop_frames_sent{0};

@@ -3,24 +3,15 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
-#include <ctime>
 #include <utility>
+
+#include "safety/utc.hpp"
 
 namespace holdfast::safety {
 namespace {
 
 constexpr int kRetryMs = 1000;
-
-std::string utc_now() {
-    const std::time_t now = std::time(nullptr);
-    std::tm parts{};
-    gmtime_r(&now, &parts);
-    std::array<char, 32> text{};
-    const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return {text.data(), size};
-}
 
 }  // namespace
 
@@ -40,6 +31,24 @@ std::string describe(StopCause cause) {
             return "the controller set a value that is not finite";
         case StopCause::kStateRecordUnreadable:
             return "the stop record could not be read, so a stop is assumed";
+        case StopCause::kEstopLine:
+            return "a contact of the e-stop opened";
+        case StopCause::kEstopDiscrepancy:
+            return "the two contacts of the e-stop disagreed for too long: one of them or its wire is broken";
+        case StopCause::kEstopLineUnreadable:
+            return "a line of the e-stop could not be read";
+        case StopCause::kEnableLineFailed:
+            return "the enable line could not be set";
+        case StopCause::kDriveFault:
+            return "a drive reported an error while the robot was armed";
+        case StopCause::kCoreOverruns:
+            return "holdfast-control overran its period again and again while the robot was armed";
+        case StopCause::kTemperature:
+            return "the processor is too hot";
+        case StopCause::kMemoryPressure:
+            return "the machine is short of memory";
+        case StopCause::kHealthUnreadable:
+            return "the temperature or the memory pressure could not be read any more";
     }
     return "";
 }
@@ -66,9 +75,11 @@ void Recorder::expect_reason(std::string reason) {
 
 bool Recorder::wait_until_durable(LatchWord latch, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    const auto settled = [&] { return durable_ == latch || (error_ && failed_ == latch); };
+    // The cause of a stop may become clearer meanwhile; it is the same stop.
+    const auto durable = [&] { return durable_ && durable_->sequence() == latch.sequence(); };
+    const auto settled = [&] { return durable() || (error_ && failed_.sequence() == latch.sequence()); };
     changed_.wait_for(lock, patience, settled);
-    return durable_ == latch;
+    return durable();
 }
 
 Recorder::Status Recorder::status() const {
@@ -88,11 +99,14 @@ void Recorder::take(LatchWord latch) {
     const std::lock_guard lock(mutex_);
     if (latch != taken_) {
         const bool latched = latch.sequence() != 0;
+        const bool is_new =
+            latch.sequence() != taken_.sequence();  // else a broken contact was found under it
         const bool by_operator = latch.cause() == StopCause::kOperator && !expected_reason_.empty();
         record_.latch_sequence = latch.sequence();
         record_.cause = latch.cause();
-        record_.reason = by_operator ? expected_reason_ : describe(latch.cause());
-        record_.since = latched ? utc_now() : "";
+        const std::string reason = by_operator ? expected_reason_ : describe(latch.cause());
+        record_.reason = is_new ? reason : reason + "; the stop began with: " + record_.reason;
+        if (is_new) record_.since = latched ? utc_now() : "";
         taken_ = latch;
     }
     record_.last_sequence =

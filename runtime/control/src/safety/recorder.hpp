@@ -34,7 +34,8 @@ class Recorder {
 
     // Why the operator is about to stop the robot. Call it before the stop is requested.
     void expect_reason(std::string reason);
-    // Waits until `latch` is on the disk. False: it is not, by then or since writing failed; see status().
+    // Waits until the stop of `latch` (or that there is none) is on the disk. False: it is not, by then or
+    // since writing failed; see status().
     [[nodiscard]] bool wait_until_durable(LatchWord latch, std::chrono::milliseconds patience);
     [[nodiscard]] Status status() const;
 

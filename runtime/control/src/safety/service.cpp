@@ -62,6 +62,35 @@ std::string mend_of(StopCause standing, const Recorder& recorder) {
         case StopCause::kControllerRequest:
         case StopCause::kControllerNotFinite:
             return "unload the controller (holdfast robot unload) or load another, and reset again";
+        case StopCause::kEstopLine:
+            return "release the e-stop and reset again";
+        case StopCause::kEstopDiscrepancy:
+            return "look at both contacts and their wires, press the e-stop so that both open, release it "
+                   "and reset "
+                   "again";
+        case StopCause::kEstopLineUnreadable:
+            return "look at estop_lines in robot.toml and the GPIO chip (gpioinfo), restart holdfast-safety "
+                   "and "
+                   "reset again";
+        case StopCause::kEnableLineFailed:
+            return "look at enable_line in robot.toml and the GPIO chip (gpioinfo), restart holdfast-safety "
+                   "and "
+                   "reset again";
+        case StopCause::kDriveFault:
+            return "look at the drive; `holdfast robot arm`, which is refused now, clears the errors that "
+                   "are gone; "
+                   "then reset again";
+        case StopCause::kCoreOverruns:
+            return "find what takes the processor's time; reset again when the overruns have ended for a "
+                   "second";
+        case StopCause::kTemperature:
+            return "let the processor cool down and reset again";
+        case StopCause::kMemoryPressure:
+            return "end what takes the memory and reset again";
+        case StopCause::kHealthUnreadable:
+            return "look at the sensor (/sys/class/thermal, /proc/pressure/memory), restart holdfast-safety "
+                   "and "
+                   "reset again";
         case StopCause::kStateRecordUnreadable:
             break;
     }
@@ -75,9 +104,21 @@ json peer_status(bool attached, std::int64_t beat_ns) {
     return {{"attached", attached}, {"age_ms", age}};
 }
 
+json scaled(std::int32_t value, double by) {
+    return value == kNotKnown ? json(nullptr) : json(static_cast<double>(value) / by);
+}
+
 FileDescriptor duplicate(int fd) { return FileDescriptor(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 }  // namespace
+
+std::vector<std::string> names_of_causes(std::uint32_t bits) {
+    std::vector<std::string> names;
+    for (std::uint32_t i = 0; i <= static_cast<std::uint32_t>(shm::kLastStopCause); ++i) {
+        if ((bits >> i & 1u) != 0) names.emplace_back(shm::name_of(static_cast<StopCause>(i)));
+    }
+    return names;
+}
 
 Service::~Service() {
     mailbox_.core_sample.store(nullptr, std::memory_order_release);
@@ -267,7 +308,32 @@ Message Service::status() const {
         {"stop_frames_failed", mailbox_.stop_frames_failed.load(std::memory_order_acquire)},
         {"stop_frames_withheld", mailbox_.stop_frames_withheld.load(std::memory_order_acquire)},
     };
+    add_equipment(body);
     return {std::move(body), {}};
+}
+
+void Service::add_equipment(json& body) const {
+    body["warnings"] = names_of_causes(mailbox_.warnings.load(std::memory_order_acquire));
+    body["problems"] = equipment_.problems;
+    body["temperature_c"] = scaled(mailbox_.temperature.load(std::memory_order_acquire), 1000.0);
+    body["memory_pressure_percent"] = scaled(mailbox_.memory_pressure.load(std::memory_order_acquire), 100.0);
+    body["estop_line"] = nullptr;
+    if (equipment_.estop_lines) {
+        const std::uint32_t open = mailbox_.estop_open.load(std::memory_order_acquire);
+        body["estop_line"] = {{"readable", mailbox_.estop_readable.load(std::memory_order_acquire)},
+                              {"open", {(open & 1u) != 0, (open & 2u) != 0}}};
+    }
+    body["enable_line"] = nullptr;
+    if (equipment_.enable_line) body["enable_line"] = mailbox_.enable.load(std::memory_order_acquire);
+    body["watchdog_timeout_s"] =
+        equipment_.watchdog_timeout_s == 0 ? json(nullptr) : json(equipment_.watchdog_timeout_s);
+    body["evidence"] = nullptr;
+    if (equipment_.evidence == nullptr) return;
+    const EvidenceWriter::Status evidence = equipment_.evidence->status();
+    body["evidence"] = {{"saved", evidence.saved},
+                        {"dropped", evidence.dropped},
+                        {"lost", evidence.lost},
+                        {"error", evidence.error ? json(*evidence.error) : json(nullptr)}};
 }
 
 }  // namespace holdfast::safety

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <map>
 
-#include "drive/drive.hpp"
-
 namespace holdfast::safety {
 namespace {
 
 // Frames taken from one link in one period; the rest waits for the next. A dead link costs no more than this.
 constexpr int kMaxFramesPerPeriod = 64;
+// More than any link's queue holds; without a limit a bus that is flooded would keep this daemon from
+// starting.
+constexpr int kMaxQueuedFrames = 10'000;
 // A velocity channel has no age limit of its own to judge a measured velocity by.
 constexpr std::int64_t kMaxVelocityAgeNs = 20'000'000;
 // Two samples further apart than this give no rate.
@@ -29,12 +30,27 @@ Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::file
         const std::string& url = config.drives[i].link;
         const auto [known, is_new] = opened.try_emplace(url, frames.links_.size());
         frames.link_of_drive_[i] = known->second;
-        if (!is_new) continue;
-        auto link = open_link(url, "safety", run_directory);
-        if (!link) return tl::unexpected(link.error());
-        frames.links_.push_back(std::move(*link));
+        if (is_new) {
+            auto link = open_link(url, "safety", run_directory);
+            if (!link) return tl::unexpected(link.error());
+            frames.links_.push_back(std::move(*link));
+            frames.syncs_.emplace_back();
+        }
+        const Drive& drive = config.drives[i];
+        frames.profiles_.push_back(make_drive_profile(drive, config.commands[drive.command].kind));
+        auto& sync = frames.syncs_[known->second];
+        if (!sync) sync = frames.profiles_.back()->sync();
     }
     return frames;
+}
+
+// Hazard: reports that waited in a queue look as if they were measured when they are taken out of it.
+void StopFrames::discard_received() {
+    CanFrame frame;
+    for (const auto& link : links_) {
+        for (int i = 0; i < kMaxQueuedFrames && link->receive(frame) != LinkResult::kEmpty; ++i) {
+        }
+    }
 }
 
 void StopFrames::listen(std::int64_t now_ns) {
@@ -45,13 +61,30 @@ void StopFrames::listen(std::int64_t now_ns) {
             if (result == LinkResult::kEmpty) break;
             if (result == LinkResult::kError) continue;
             for (std::size_t drive = 0; drive < config_->drives.size(); ++drive) {
-                if (link_of_drive_[drive] != link) continue;
-                const auto sample = cansimple::decode(config_->drives[drive], frame);
-                if (!sample || !sample->position || !sample->velocity) continue;
-                measured_[drive] = {*sample->position, *sample->velocity, now_ns};
+                if (link_of_drive_[drive] == link) take(drive, frame, now_ns);
             }
         }
     }
+}
+
+void StopFrames::take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns) {
+    const auto sample = profiles_[drive]->decode(frame);
+    if (!sample) return;
+    if (sample->axis_error) axis_error_[drive] = *sample->axis_error;
+    Measured& measured = measured_[drive];
+    if (sample->position) {
+        measured.position = *sample->position;
+        measured.position_ns = now_ns;
+    }
+    if (sample->velocity) {
+        measured.velocity = *sample->velocity;
+        measured.velocity_ns = now_ns;
+    }
+}
+
+bool StopFrames::drive_fault() const {
+    return std::any_of(axis_error_.begin(), axis_error_.end(),
+                       [](std::uint32_t error) { return error != 0; });
 }
 
 void StopFrames::follow(const shm::StateData& core) {
@@ -67,12 +100,10 @@ void StopFrames::follow_channel(std::size_t index, const shm::StateData& core, d
     const CommandChannel& channel = config_->commands[index];
     const bool measured = !channel.position_state || core.state_mono_ns[*channel.position_state] != 0;
     if (!std::isfinite(core.sent[index]) || (channel.kind == ChannelKind::kPosition && !measured)) return;
-    double rate = 0.0;
-    if (channel.kind == ChannelKind::kPosition && history_[index].started && dt_s > 0.0 &&
-        dt_s < kMaxRateIntervalS) {
-        rate = std::clamp((core.sent[index] - core_.sent[index]) / dt_s, -channel.max_rate, channel.max_rate);
-    }
-    history_[index] = {.sent = core.sent[index], .velocity = rate, .started = true};
+    const bool known = history_[index].started && dt_s > 0.0 && dt_s < kMaxRateIntervalS;
+    ChannelHistory last = history_[index];
+    last.sent = core_.sent[index];
+    history_[index] = followed(channel, last, core.sent[index], known ? dt_s : 0.0);
 }
 
 // Without a core to follow, a turning spindle is slowed down from the speed it has.
@@ -80,7 +111,7 @@ void StopFrames::start_from_measurement(std::size_t drive, std::int64_t now_ns) 
     const std::size_t index = config_->drives[drive].command;
     const CommandChannel& channel = config_->commands[index];
     if (history_[index].started || channel.kind != ChannelKind::kVelocity) return;
-    if (!is_fresh(measured_[drive].mono_ns, now_ns, kMaxVelocityAgeNs)) return;
+    if (!is_fresh(measured_[drive].velocity_ns, now_ns, kMaxVelocityAgeNs)) return;
     const double velocity = std::clamp(measured_[drive].velocity, channel.limits.min, channel.limits.max);
     history_[index] = {.sent = velocity, .started = true};
 }
@@ -89,7 +120,7 @@ ChannelContext StopFrames::context(const CommandChannel& channel, std::int64_t n
     if (!channel.position_state) return {};
     const StateChannel& state = config_->states[*channel.position_state];
     const Measured& own = measured_[state.drive];
-    if (is_fresh(own.mono_ns, now_ns, state.max_age_ns)) return {own.position, true};
+    if (is_fresh(own.position_ns, now_ns, state.max_age_ns)) return {own.position, true};
     const std::int64_t core_ns = core_.state_mono_ns[*channel.position_state];
     return {core_.state[*channel.position_state], is_fresh(core_ns, now_ns, state.max_age_ns)};
 }
@@ -105,8 +136,19 @@ void StopFrames::send(std::int64_t now_ns, double dt_s) {
             ++counts_.withheld;
             continue;
         }
-        const auto frame = cansimple::command_frame(drive, channel.kind, value);
-        ++(links_[link_of_drive_[i]]->send(frame) == LinkResult::kOk ? counts_.sent : counts_.failed);
+        send_to(i, value);
+    }
+    // Drives that report only when asked would fall silent with the core. While it lives it asks them itself:
+    // twice would be twice the answers on the bus, in the moment when the stop has to pass.
+    if (core_.cycle != 0 && is_fresh(core_.mono_ns, now_ns, config_->safety.core_timeout_ns)) return;
+    for (std::size_t link = 0; link < links_.size(); ++link) {
+        if (syncs_[link] && links_[link]->send(*syncs_[link]) != LinkResult::kOk) ++counts_.failed;
+    }
+}
+
+void StopFrames::send_to(std::size_t drive, double value) {
+    for (const CanFrame& frame : profiles_[drive]->command(value)) {
+        ++(links_[link_of_drive_[drive]]->send(frame) == LinkResult::kOk ? counts_.sent : counts_.failed);
     }
 }
 

@@ -5,8 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "drive/profile.hpp"
 #include "error.hpp"
 #include "link/link.hpp"
 #include "robot/config.hpp"
@@ -27,30 +29,41 @@ class StopFrames {
     [[nodiscard]] static Expected<StopFrames> open(const RobotConfig& config,
                                                    const std::filesystem::path& run_directory);
 
+    // Drops what the links have received so far. Before the loop only, right before it.
+    void discard_received();
     // Takes in what the drives have reported since the last call.
     void listen(std::int64_t now_ns);
     // The core is at work: a stop would start from what it sent last.
     void follow(const shm::StateData& core);
     // One safe frame to every drive.
     void send(std::int64_t now_ns, double dt_s);
+    // A drive reported an error in its latest heartbeat.
+    [[nodiscard]] bool drive_fault() const;
+    [[nodiscard]] std::uint32_t axis_error(std::size_t drive) const { return axis_error_[drive]; }
     [[nodiscard]] const StopFrameCounts& counts() const { return counts_; }
 
   private:
     struct Measured {
         double position{};
         double velocity{};
-        std::int64_t mono_ns{};  // 0: never
+        std::int64_t position_ns{};  // 0: never
+        std::int64_t velocity_ns{};
     };
 
     explicit StopFrames(const RobotConfig& config) : config_(&config) {}
     void follow_channel(std::size_t channel, const shm::StateData& core, double dt_s);
     void start_from_measurement(std::size_t drive, std::int64_t now_ns);
+    void take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns);
+    void send_to(std::size_t drive, double value);
     [[nodiscard]] ChannelContext context(const CommandChannel& channel, std::int64_t now_ns) const;
 
     const RobotConfig* config_;
     std::vector<std::unique_ptr<Link>> links_;
+    std::vector<std::optional<CanFrame>> syncs_;  // of the links
+    std::vector<std::unique_ptr<DriveProfile>> profiles_;
     std::array<std::size_t, kMaxDrives> link_of_drive_{};
     std::array<Measured, kMaxDrives> measured_{};
+    std::array<std::uint32_t, kMaxDrives> axis_error_{};
     std::array<ChannelHistory, kMaxCommandChannels> history_{};
     shm::StateData core_{};  // cycle 0: none seen
     StopFrameCounts counts_;

@@ -3,19 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "shield/jerk_limited.hpp"
+#include "shield/rounding.hpp"
+
 namespace holdfast {
 namespace {
 
 bool usable(double dt_s) { return std::isfinite(dt_s) && dt_s > 0.0; }
 
-double step_time(double dt_s) { return usable(dt_s) ? std::min(dt_s, kMaxStepS) : kAssumedStepS; }
-
-bool inside(const Range& range, double value) { return value >= range.min && value <= range.max; }
-
-// Rounding of a sum of steps is neither a motion nor a broken rule.
-bool same(double a, double b) { return std::abs(a - b) <= 1e-12 * std::max({1.0, std::abs(a), std::abs(b)}); }
-
-double toward(double from, double to, double step) { return std::clamp(to, from - step, from + step); }
+bool measured(const ChannelContext& context) {
+    return context.position_fresh && std::isfinite(context.position);
+}
 
 // The highest speed v from which a stop is possible within `distance`, one more step at v included:
 // v*dt + v^2/(2a) = distance. Decelerating by `accel` from there keeps this true for every later dt.
@@ -25,26 +23,14 @@ double approach_speed(double distance, double accel, double dt_s) {
     return 2.0 * accel * distance / (step + std::sqrt(step * step + 2.0 * accel * distance));
 }
 
-// False: a position channel without a measurement, which has nothing to start from.
-bool start(const CommandChannel& channel, const ChannelContext& context, ChannelHistory& history) {
-    if (history.started) return true;
-    const bool position = channel.kind == ChannelKind::kPosition;
-    if (position && !(context.position_fresh && std::isfinite(context.position))) return false;
-    history = {.sent = position ? context.position : 0.0, .started = true};
-    return true;
-}
-
-// After a pause beyond kMaxStepS what was sent has long stood still.
-void settle_after_pause(double dt_s, ChannelHistory& history) {
-    if (usable(dt_s) && dt_s > kMaxStepS) history.velocity = 0.0;
-}
-
 // The rate that leads a position channel to `target` and lets it stop there, within max_rate and max_accel.
-double profile_velocity(const CommandChannel& channel, double target, double dt_s,
+double profile_velocity(const ChannelRules& rules, double target, double dt_s,
                         const ChannelHistory& history) {
+    const double accel = rules.motion.acceleration;
     const double error = target - history.sent;
-    const double speed = std::min(approach_speed(std::abs(error), channel.max_accel, dt_s), channel.max_rate);
-    return toward(history.velocity, std::copysign(speed, error), channel.max_accel * dt_s);
+    const double speed =
+        std::min(approach_speed(std::abs(error), accel, dt_s), rules.max_rate * rules.speed_scale);
+    return toward(history.velocity, std::copysign(speed, error), accel * dt_s);
 }
 
 // Takes the part of `velocity` that could not be stopped before the position limits; what acceleration does
@@ -60,118 +46,195 @@ double stopping_velocity(const Range& limits, double position, double velocity, 
     return reached;
 }
 
-// The limits have the last word. Coming from outside them, there is no jump either: each value is nearer.
-double limits_again(const Range& limits, double last, double value, ShieldCounts& counts) {
-    const double limited = std::clamp(value, limits.min, limits.max);
-    if (same(limited, value)) return limited;
-    ++counts.conflict;
-    return inside(limits, last) ? limited : value;
-}
-
-double shield_position(const CommandChannel& channel, double wish, double dt_s, ChannelHistory& history,
+double shield_position(const ChannelRules& rules, double wish, double dt_s, ChannelHistory& history,
                        ShieldCounts& counts) {
+    if (has_jerk_limit(rules)) return position_with_jerk(rules, wish, dt_s, history, counts);
     const double last = history.sent;
-    const double profiled = profile_velocity(channel, wish, dt_s, history);
-    const double velocity =
-        stopping_velocity(channel.limits, last, profiled, history.velocity, channel.max_accel, dt_s, counts);
+    const double profiled = profile_velocity(rules, wish, dt_s, history);
+    const double velocity = stopping_velocity(rules.limits, last, profiled, history.velocity,
+                                              rules.motion.acceleration, dt_s, counts);
     const double moved = last + velocity * dt_s;
     const double value = same(moved, wish) ? wish : moved;
     if (value != wish && velocity == profiled) ++counts.rate_limited;
-    history.sent = limits_again(channel.limits, last, value, counts);
+    history.sent = limits_again(rules.limits, last, value, counts);
     history.velocity = history.sent == value ? velocity : (history.sent - last) / dt_s;
     return history.sent;
 }
 
-double shield_velocity(const CommandChannel& channel, double wish, const ChannelContext& context, double dt_s,
+double shield_velocity(const ChannelRules& rules, double wish, const ChannelContext& context, double dt_s,
                        ChannelHistory& history, ShieldCounts& counts) {
+    const double target = wish * rules.speed_scale;
+    if (has_jerk_limit(rules)) return velocity_with_jerk(rules, target, context, dt_s, history, counts);
+    const double accel = rules.motion.acceleration;
     const double last = history.sent;
-    double value = toward(last, wish, channel.max_accel * dt_s);
-    if (value != wish) ++counts.rate_limited;
-    if (channel.position_limits) {
-        value = stopping_velocity(*channel.position_limits, context.position, value, last, channel.max_accel,
-                                  dt_s, counts);
+    double value = toward(last, target, accel * dt_s);
+    if (value != target) ++counts.rate_limited;
+    if (rules.position_limits) {
+        value = stopping_velocity(*rules.position_limits, context.position, value, last, accel, dt_s, counts);
     }
-    history.sent = limits_again(channel.limits, last, value, counts);
+    history.sent = limits_again(rules.limits, last, value, counts);
     return history.sent;
 }
 
-double shield_effort(const CommandChannel& channel, double wish, double dt_s, ChannelHistory& history,
+double shield_effort(const ChannelRules& rules, double wish, double dt_s, ChannelHistory& history,
                      ShieldCounts& counts) {
     const double last = history.sent;
-    const double value = toward(last, wish, channel.max_rate * dt_s);
+    const double value = toward(last, wish, rules.motion.acceleration * dt_s);
     if (value != wish) ++counts.rate_limited;
-    history.sent = limits_again(channel.limits, last, value, counts);
+    history.sent = limits_again(rules.limits, last, value, counts);
     return history.sent;
 }
 
-bool needs_position(const CommandChannel& channel) {
-    return channel.kind == ChannelKind::kPosition ||
-           (channel.kind == ChannelKind::kVelocity && channel.position_limits.has_value());
+bool needs_position(const ChannelRules& rules) {
+    return rules.kind == ChannelKind::kPosition ||
+           (rules.kind == ChannelKind::kVelocity && rules.position_limits.has_value());
 }
 
-double hold_position(const CommandChannel& channel, const ChannelContext& context, double dt_s,
-                     ChannelHistory& history) {
-    if (!history.holding && history.velocity != 0.0) {
-        history.velocity = toward(history.velocity, 0.0, channel.max_accel * dt_s);
-    } else {
-        if (!history.holding) {
-            const bool measured = context.position_fresh && std::isfinite(context.position);
-            const double rest = measured ? context.position : history.sent;
-            history.hold = inside(channel.limits, history.sent)
-                               ? std::clamp(rest, channel.limits.min, channel.limits.max)
-                               : rest;
-            history.holding = true;
-        }
-        history.velocity = profile_velocity(channel, history.hold, dt_s, history);
+// Where a position channel stays once it stands: where the joint is, unless that is outside the limits.
+double hold_point(const ChannelRules& rules, const ChannelContext& context, const ChannelHistory& history) {
+    const double rest = measured(context) ? context.hold.value_or(context.position) : history.sent;
+    if (!inside(rules.limits, history.sent)) return rest;
+    return std::clamp(rest, rules.limits.min, rules.limits.max);
+}
+
+Motion step_to_hold(const ChannelRules& rules, double dt_s, const ChannelHistory& history) {
+    if (has_jerk_limit(rules)) {
+        const Motion next = step_toward(motion_of(history), history.hold, rules.max_rate, rules.motion, dt_s);
+        const bool there = near(next.position, history.hold, 1e-11) && std::abs(next.velocity) < 1e-9;
+        return there ? Motion{history.hold, 0.0, 0.0} : next;
     }
+    const double velocity = profile_velocity(rules, history.hold, dt_s, history);
+    return {history.sent + velocity * dt_s, velocity, 0.0};
+}
+
+double hold_position(const ChannelRules& rules, const ChannelContext& context, double dt_s,
+                     ChannelHistory& history) {
     const double last = history.sent;
-    const double value = last + history.velocity * dt_s;
-    history.sent =
-        inside(channel.limits, last) ? std::clamp(value, channel.limits.min, channel.limits.max) : value;
+    Motion next;
+    if (!history.holding && (history.velocity != 0.0 || history.acceleration != 0.0)) {
+        next = position_stop(rules, motion_of(history), dt_s);
+        if (!has_jerk_limit(rules)) next.acceleration = 0.0;
+    } else {
+        if (!history.holding) history.hold = hold_point(rules, context, history);
+        history.holding = true;
+        next = step_to_hold(rules, dt_s, history);
+    }
+    settle_at(next, history);
+    if (inside(rules.limits, last))
+        history.sent = std::clamp(next.position, rules.limits.min, rules.limits.max);
+    return history.sent;
+}
+
+double stop_velocity(const ChannelRules& rules, const ChannelContext& context, double dt_s,
+                     ChannelHistory& history) {
+    const Motion last{measured(context) ? context.position : 0.0, history.sent, history.acceleration};
+    const Motion next = velocity_stop(rules, last, measured(context), dt_s);
+    history.sent = next.velocity;
+    history.acceleration = has_jerk_limit(rules) ? next.acceleration : 0.0;
     return history.sent;
 }
 
 }  // namespace
 
-double shield_command(const CommandChannel& channel, double wish, const ChannelContext& context, double dt_s,
+ShieldCounts& ShieldCounts::operator+=(const ShieldCounts& more) {
+    not_finite += more.not_finite;
+    limited += more.limited;
+    rate_limited += more.rate_limited;
+    stopping_distance += more.stopping_distance;
+    conflict += more.conflict;
+    coupling += more.coupling;
+    workspace += more.workspace;
+    zone_slow += more.zone_slow;
+    zone_stop += more.zone_stop;
+    return *this;
+}
+
+ChannelRules rules_of(const CommandChannel& channel) {
+    const bool effort = channel.kind == ChannelKind::kEffort;
+    return {.kind = channel.kind,
+            .limits = channel.limits,
+            .max_rate = channel.max_rate,
+            .motion = {.acceleration = effort ? channel.max_rate : channel.max_accel,
+                       .jerk = channel.max_jerk.value_or(kNoJerkLimit)},
+            .position_limits = channel.position_limits};
+}
+
+ChannelHistory followed(const CommandChannel& channel, const ChannelHistory& last, double sent, double dt_s) {
+    ChannelHistory now{.sent = sent, .started = true};
+    if (dt_s <= 0.0) return now;
+    const double rate = (sent - last.sent) / dt_s;
+    if (channel.kind == ChannelKind::kPosition)
+        now.velocity = std::clamp(rate, -channel.max_rate, channel.max_rate);
+    if (!channel.max_jerk) return now;
+    const double change =
+        channel.kind == ChannelKind::kPosition ? (now.velocity - last.velocity) / dt_s : rate;
+    now.acceleration = std::clamp(change, -channel.max_accel, channel.max_accel);
+    return now;
+}
+
+double step_time(double dt_s) { return usable(dt_s) ? std::min(dt_s, kMaxStepS) : kAssumedStepS; }
+
+bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt_s, ChannelHistory& history) {
+    if (!history.started) {
+        const bool position = rules.kind == ChannelKind::kPosition;
+        if (position && !measured(context)) return false;
+        history = {.sent = position ? context.position : 0.0, .started = true};
+    }
+    if (rules.kind == ChannelKind::kPosition && usable(dt_s) && dt_s > kMaxStepS) {
+        history.velocity = 0.0;
+        history.acceleration = 0.0;
+    }
+    return true;
+}
+
+bool must_stop(const ChannelRules& rules, double wish, const ChannelContext& context, double dt_s) {
+    return !std::isfinite(wish) || !usable(dt_s) || (needs_position(rules) && !measured(context));
+}
+
+double shield_command(const ChannelRules& rules, double wish, const ChannelContext& context, double dt_s,
                       ChannelHistory& history, ShieldCounts& counts) {
     if (!std::isfinite(wish)) ++counts.not_finite;
     if (!usable(dt_s)) ++counts.conflict;
-    const bool blind =
-        needs_position(channel) && !(context.position_fresh && std::isfinite(context.position));
-    if (!std::isfinite(wish) || !usable(dt_s) || blind || !start(channel, context, history)) {
-        return safe_command(channel, context, dt_s, history);
-    }
-    const double limited = std::clamp(wish, channel.limits.min, channel.limits.max);
+    if (must_stop(rules, wish, context, dt_s) || !prepare(rules, context, dt_s, history))
+        return safe_command(rules, context, dt_s, history);
+    const double limited = std::clamp(wish, rules.limits.min, rules.limits.max);
     if (limited != wish) ++counts.limited;
-    settle_after_pause(dt_s, history);
     history.holding = false;
-    switch (channel.kind) {
+    switch (rules.kind) {
         case ChannelKind::kPosition:
-            return shield_position(channel, limited, step_time(dt_s), history, counts);
+            return shield_position(rules, limited, step_time(dt_s), history, counts);
         case ChannelKind::kVelocity:
-            return shield_velocity(channel, limited, context, step_time(dt_s), history, counts);
+            return shield_velocity(rules, limited, context, step_time(dt_s), history, counts);
         case ChannelKind::kEffort:
             break;
     }
-    return shield_effort(channel, limited, step_time(dt_s), history, counts);
+    return shield_effort(rules, limited, step_time(dt_s), history, counts);
 }
 
-double safe_command(const CommandChannel& channel, const ChannelContext& context, double dt_s,
+double shield_command(const CommandChannel& channel, double wish, const ChannelContext& context, double dt_s,
+                      ChannelHistory& history, ShieldCounts& counts) {
+    return shield_command(rules_of(channel), wish, context, dt_s, history, counts);
+}
+
+double safe_command(const ChannelRules& rules, const ChannelContext& context, double dt_s,
                     ChannelHistory& history) {
-    if (!start(channel, context, history)) return std::isfinite(context.position) ? context.position : 0.0;
-    settle_after_pause(dt_s, history);
-    switch (channel.kind) {
+    if (!prepare(rules, context, dt_s, history))
+        return std::isfinite(context.position) ? context.position : 0.0;
+    switch (rules.kind) {
         case ChannelKind::kPosition:
-            return hold_position(channel, context, step_time(dt_s), history);
+            return hold_position(rules, context, step_time(dt_s), history);
         case ChannelKind::kVelocity:
-            history.sent = toward(history.sent, 0.0, channel.max_accel * step_time(dt_s));
-            return history.sent;
+            return stop_velocity(rules, context, step_time(dt_s), history);
         case ChannelKind::kEffort:
             break;
     }
     history.sent = 0.0;
     return history.sent;
+}
+
+double safe_command(const CommandChannel& channel, const ChannelContext& context, double dt_s,
+                    ChannelHistory& history) {
+    return safe_command(rules_of(channel), context, dt_s, history);
 }
 
 }  // namespace holdfast

@@ -3,14 +3,17 @@
 // holdfast-safety.
 //
 // A position channel is moved along a profile: never faster than max_rate, never changing its rate by more
-// than max_accel, and always able to stop at the wish and before the limits. A velocity or effort channel is
-// a ramp.
+// than max_accel (and that by no more than max_jerk), and always able to stop at the wish and before the
+// limits. A velocity or effort channel is a ramp.
+//
+// This is the filter of one channel by itself; what channels owe to each other is in robot_shield.hpp.
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <optional>
 
 #include "robot/config.hpp"
+#include "shield/motion.hpp"
 
 namespace holdfast {
 
@@ -24,13 +27,33 @@ struct ShieldCounts {
     std::uint64_t limited{};       // outside the channel limits
     std::uint64_t rate_limited{};  // held back by rate or acceleration
     std::uint64_t stopping_distance{};
-    std::uint64_t conflict{};  // the rules contradicted each other, or the time was not usable: decelerated
+    std::uint64_t conflict{};   // the rules contradicted each other, or the time was not usable: decelerated
+    std::uint64_t coupling{};   // held back by a [[coupling]], per cycle
+    std::uint64_t workspace{};  // held back by the [workspace], per cycle
+    std::uint64_t zone_slow{};  // cycles slowed down by a [[zone]]
+    std::uint64_t zone_stop{};  // cycles stopped by a [[zone]], its distance unknown included
+
+    ShieldCounts& operator+=(const ShieldCounts& more);
 };
+
+// What one channel must keep: a CommandChannel in the form the filter works on.
+struct ChannelRules {
+    ChannelKind kind{};
+    Range limits;
+    double max_rate{};    // position channels
+    MotionLimits motion;  // of the rate of a position channel, of the value of a velocity or effort channel
+    std::optional<Range> position_limits;
+    // Rule of a [[zone]]: slower in the same proportion for every channel. Effort is no speed and stays.
+    double speed_scale{1.0};
+};
+[[nodiscard]] ChannelRules rules_of(const CommandChannel& channel);
 
 // What is known of one channel besides the wish.
 struct ChannelContext {
     double position{};      // measured, if the channel has a position_state
     bool position_fresh{};  // within its age limit
+    // Where a position channel stays once it stands, if not where it was measured. No rule looks at it.
+    std::optional<double> hold{};
 };
 
 // The memory of one channel between cycles. Assign {} whenever a drive is enabled: the next call then starts
@@ -42,21 +65,39 @@ struct ChannelHistory {
     bool started{};     // false: nothing sent yet
     bool holding{};     // position channels: safe_command has come to rest and holds `hold`
     double hold{};
+    double acceleration{};  // with max_jerk: d(velocity)/dt, of a velocity channel d(sent)/dt
 };
 
 // Filters one wish. `dt_s` is the measured time since the last frame. What it returns satisfies the limits,
 // the rates and the stopping distance; a wish that is not finite, a time that is not positive, or a stale
 // position where one is needed, gives the safe command. Exception: a position that starts outside the limits
 // is led back inside along the rates, and counted as a conflict.
+[[nodiscard]] double shield_command(const ChannelRules& rules, double wish, const ChannelContext& context,
+                                    double dt_s, ChannelHistory& history, ShieldCounts& counts);
 [[nodiscard]] double shield_command(const CommandChannel& channel, double wish, const ChannelContext& context,
                                     double dt_s, ChannelHistory& history, ShieldCounts& counts);
 
 // The next value on the way to standstill: velocity -> 0 along max_accel; position -> decelerate along
-// max_accel, then hold the position measured at standstill (taken once: a target that follows the measurement
-// would let a loaded joint sink); effort -> 0 at once. A position channel of which nothing was ever measured
-// or sent has no safe value: the last one measured is returned, and nothing is started. Enable no drive
-// before its first sample.
+// max_accel (both within max_jerk, unless such a stop would end outside the position limits), then hold the
+// position measured at standstill (taken once: a target that follows the measurement would let a loaded joint
+// sink); effort -> 0 at once. A position channel of which nothing was ever measured or sent has no safe
+// value: the last one measured is returned, and nothing is started. Enable no drive before its first sample.
+[[nodiscard]] double safe_command(const ChannelRules& rules, const ChannelContext& context, double dt_s,
+                                  ChannelHistory& history);
 [[nodiscard]] double safe_command(const CommandChannel& channel, const ChannelContext& context, double dt_s,
                                   ChannelHistory& history);
+
+// The history of what another process sends: `sent`, `dt_s` after `last`; 0: nothing is known of before.
+[[nodiscard]] ChannelHistory followed(const CommandChannel& channel, const ChannelHistory& last, double sent,
+                                      double dt_s);
+
+// True: shield_command gives the safe command, whatever the other channels do.
+[[nodiscard]] bool must_stop(const ChannelRules& rules, double wish, const ChannelContext& context,
+                             double dt_s);
+// What both do first: start from the measurement, and forget a motion that a long pause has ended (a position
+// that was sent has long been reached; a velocity goes on). False: a position channel without a measurement,
+// which has nothing to start from.
+bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt_s, ChannelHistory& history);
+[[nodiscard]] double step_time(double dt_s);
 
 }  // namespace holdfast

@@ -89,10 +89,26 @@ json state_fields() {
     HOLDFAST_STATE(state_mono_ns);
     HOLDFAST_STATE(requested);
     HOLDFAST_STATE(sent);
+    HOLDFAST_STATE(wake_latency_ns);
+    HOLDFAST_STATE(cycle_time_ns);
+    HOLDFAST_STATE(joint_position);
+    HOLDFAST_STATE(joint_velocity);
+    HOLDFAST_STATE(joint_acceleration);
+    HOLDFAST_STATE(joint_innovation);
+    HOLDFAST_STATE(joint_health);
+    HOLDFAST_STATE(attitude);
+    HOLDFAST_STATE(gyro_bias);
+    HOLDFAST_STATE(attitude_innovation);
+    HOLDFAST_STATE(attitude_health);
+    HOLDFAST_STATE(joints_untrusted);
 #undef HOLDFAST_STATE
     add_histogram(fields, "wake.", offsetof(StateSegment, wake));
     add_histogram(fields, "cycle.", offsetof(StateSegment, cycle));
     add_histogram(fields, "controller.", offsetof(StateSegment, controller));
+    add_histogram(fields, "read.", offsetof(StateSegment, read));
+    add_histogram(fields, "estimate.", offsetof(StateSegment, estimate));
+    add_histogram(fields, "shield.", offsetof(StateSegment, shield));
+    add_histogram(fields, "write.", offsetof(StateSegment, write));
     return fields;
 }
 
@@ -137,10 +153,11 @@ json describe_layout() {
               {"version", kLayoutVersion},
               {"fields", safety_fields()}}},
             {"enums",
-             {{"Mode", names_up_to(Mode::kFault)},
+             {{"Mode", names_up_to(Mode::kHolding)},
               {"ControllerState", names_up_to(ControllerState::kFaulted)},
               {"ControllerFault", names_up_to(ControllerFault::kEstopRequest)},
-              {"StopCause", names_up_to(StopCause::kStateRecordUnreadable)},
+              {"StopCause", names_up_to(kLastStopCause)},
+              {"EstimateHealth", names_up_to(EstimateHealth::kUnhealthy)},
               {"Counter", names_up_to(last_counter)}}}};
 }
 

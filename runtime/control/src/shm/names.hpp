@@ -13,5 +13,6 @@ namespace holdfast::shm {
 [[nodiscard]] std::string_view name_of(ControllerFault fault);
 [[nodiscard]] std::string_view name_of(StopCause cause);
 [[nodiscard]] std::string_view name_of(Counter counter);
+[[nodiscard]] std::string_view name_of(EstimateHealth health);
 
 }  // namespace holdfast::shm

@@ -8,35 +8,55 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
+
+#include "shm/seqlock.hpp"
 
 namespace holdfast::shm {
 namespace {
 
 constexpr int kReadAttempts = 16;
 
-// The data is copied word by word. Each word is a release store and an acquire load, so that whoever reads a
-// word of a write under way also sees its odd sequence number afterwards; no fence is needed, and TSan
-// understands it.
-using Word [[gnu::may_alias]] = std::uint64_t;
+// Words of a segment's data, wherever they lie.
+using SharedWord [[gnu::may_alias]] = Word;
 
 template <typename Data>
-void store_words(Data& target, const Data& source) {
+constexpr std::size_t words_of() {
     static_assert(std::is_trivially_copyable_v<Data> && sizeof(Data) % sizeof(Word) == 0 &&
                   alignof(Data) == alignof(Word));
-    auto* to = reinterpret_cast<Word*>(&target);
-    const auto* from = reinterpret_cast<const Word*>(&source);
-    for (std::size_t i = 0; i < sizeof(Data) / sizeof(Word); ++i)
-        __atomic_store_n(to + i, from[i], __ATOMIC_RELEASE);
+    return sizeof(Data) / sizeof(Word);
 }
 
-template <typename Data>
-void load_words(Data& target, const Data& source) {
-    auto* to = reinterpret_cast<Word*>(&target);
-    const auto* from = reinterpret_cast<const Word*>(&source);
-    for (std::size_t i = 0; i < sizeof(Data) / sizeof(Word); ++i)
-        to[i] = __atomic_load_n(from + i, __ATOMIC_ACQUIRE);
-}
+// What seqlock.hpp works on: a segment that this process maps, for writing or only for reading.
+template <typename Segment>
+class Writable {
+  public:
+    explicit Writable(Segment& segment)
+        : sequence_(segment.sequence), words_(reinterpret_cast<SharedWord*>(&segment.data)) {}
+    [[nodiscard]] Word load_sequence(std::memory_order order) const { return sequence_.load(order); }
+    void store_sequence(Word value, std::memory_order order) { sequence_.store(value, order); }
+    void store_word(std::size_t i, Word value) { __atomic_store_n(words_ + i, value, __ATOMIC_RELEASE); }
+
+  private:
+    std::atomic<Word>& sequence_;
+    SharedWord* words_;
+};
+
+template <typename Segment>
+class Readable {
+  public:
+    explicit Readable(const Segment& segment)
+        : sequence_(segment.sequence), words_(reinterpret_cast<const SharedWord*>(&segment.data)) {}
+    [[nodiscard]] Word load_sequence(std::memory_order order) const { return sequence_.load(order); }
+    [[nodiscard]] Word load_word(std::size_t i) const {
+        return __atomic_load_n(words_ + i, __ATOMIC_ACQUIRE);
+    }
+
+  private:
+    const std::atomic<Word>& sequence_;
+    const SharedWord* words_;
+};
 
 template <typename Segment>
 struct Identity;
@@ -94,10 +114,9 @@ Writer<Segment>::~Writer() {
 
 template <typename Segment>
 void Writer<Segment>::publish(const decltype(Segment::data)& data) {
-    const std::uint64_t sequence = segment_->sequence.load(std::memory_order_relaxed);
-    segment_->sequence.store(sequence + 1, std::memory_order_relaxed);
-    store_words(segment_->data, data);
-    segment_->sequence.store(sequence + 2, std::memory_order_release);
+    Writable memory(*segment_);
+    const auto* words = reinterpret_cast<const SharedWord*>(&data);
+    seqlock_write(memory, words, words_of<decltype(Segment::data)>());
 }
 
 template <typename Segment>
@@ -150,15 +169,11 @@ Reader<Segment>::~Reader() {
 template <typename Segment>
 bool Reader<Segment>::read(decltype(Segment::data)& data) const {
     decltype(Segment::data) copy;
-    for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-        const std::uint64_t before = segment_->sequence.load(std::memory_order_acquire);
-        if (before % 2 != 0) continue;
-        load_words(copy, segment_->data);
-        if (segment_->sequence.load(std::memory_order_relaxed) != before) continue;
-        data = copy;
-        return true;
-    }
-    return false;
+    const Readable memory(*segment_);
+    auto* words = reinterpret_cast<SharedWord*>(&copy);
+    if (!seqlock_read(memory, words, words_of<decltype(Segment::data)>(), kReadAttempts)) return false;
+    data = copy;
+    return true;
 }
 
 template class Writer<StateSegment>;

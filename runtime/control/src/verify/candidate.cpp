@@ -32,7 +32,11 @@ Report accepted(const Accepted& result) {
              {"shield",
               {{"rate_limited", result.shield.rate_limited},
                {"stopping_distance", result.shield.stopping_distance},
-               {"conflict", result.shield.conflict}}}}};
+               {"conflict", result.shield.conflict},
+               {"coupling", result.shield.coupling},
+               {"workspace", result.shield.workspace},
+               {"zone_slow", result.shield.zone_slow},
+               {"zone_stop", result.shield.zone_stop}}}}};
 }
 
 }  // namespace

@@ -25,12 +25,17 @@ double uniform(std::mt19937_64& random, const Range& range) {
     return range.min + (range.max - range.min) * fraction;
 }
 
-StateSet random_set(const RobotConfig& config, std::int64_t ticks, std::uint64_t seed) {
+std::vector<Range> readable_limits(const RobotConfig& config) {
     std::vector<Range> limits;
-    limits.reserve(config.states.size());
+    limits.reserve(config.readable_count());
     for (const StateChannel& channel : config.states) limits.push_back(channel.limits);
+    for (const InputChannel& channel : config.inputs) limits.push_back(channel.limits);
+    return limits;
+}
+
+StateSet random_set(const RobotConfig& config, std::int64_t ticks, std::uint64_t seed) {
     return {"random", ticks,
-            [limits = std::move(limits), seed, random = std::mt19937_64{seed}](
+            [limits = readable_limits(config), seed, random = std::mt19937_64{seed}](
                 std::int64_t tick, std::span<double> state) mutable {
                 if (tick == 0) random.seed(seed);
                 std::ranges::transform(limits, state.begin(),
@@ -38,12 +43,21 @@ StateSet random_set(const RobotConfig& config, std::int64_t ticks, std::uint64_t
             }};
 }
 
+// The operator is gone: a controller that hands NaN on is found here.
+StateSet stale_inputs_set(const RobotConfig& config, std::int64_t ticks) {
+    std::vector<double> row(config.states.size());
+    row.resize(config.readable_count(), std::numeric_limits<double>::quiet_NaN());
+    return constant("inputs.stale", ticks, std::move(row));
+}
+
 StateSet trace_set(Trace trace, std::int64_t ticks) {
     const auto rows = static_cast<std::int64_t>(trace.size());
     const std::int64_t shown = std::min(ticks, rows);
     return {"trace", shown,
             [trace = std::move(trace), first = rows - shown](std::int64_t tick, std::span<double> state) {
-                std::ranges::copy(trace[static_cast<std::size_t>(first + tick)], state.begin());
+                const auto inputs =
+                    std::ranges::copy(trace[static_cast<std::size_t>(first + tick)], state.begin());
+                std::fill(inputs.out, state.end(), std::numeric_limits<double>::quiet_NaN());
             }};
 }
 
@@ -71,15 +85,16 @@ std::vector<StateSet> state_sets(const RobotConfig& config, std::int64_t ticks, 
                                  Trace trace) {
     std::vector<double> lowest;
     std::vector<double> highest;
-    for (const StateChannel& channel : config.states) {
-        lowest.push_back(channel.limits.min);
-        highest.push_back(channel.limits.max);
+    for (const Range& limits : readable_limits(config)) {
+        lowest.push_back(limits.min);
+        highest.push_back(limits.max);
     }
     std::vector<StateSet> sets;
-    sets.push_back(constant("zero", ticks, std::vector<double>(config.states.size())));
+    sets.push_back(constant("zero", ticks, std::vector<double>(config.readable_count())));
     sets.push_back(constant("limits.min", ticks, std::move(lowest)));
     sets.push_back(constant("limits.max", ticks, std::move(highest)));
     sets.push_back(random_set(config, ticks, seed));
+    if (!config.inputs.empty()) sets.push_back(stale_inputs_set(config, ticks));
     if (!trace.empty()) sets.push_back(trace_set(std::move(trace), ticks));
     return sets;
 }

@@ -1,4 +1,5 @@
-// What a controller is shown while it is verified: one row of state values for each tick.
+// What a controller is shown while it is verified: one row of state values for each tick, the
+// inputs behind the states.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct StateSet {
 };
 
 // All zero, all at their minimum, all at their maximum, random within the limits (the same for the same
-// seed), and the last rows of the trace if it has any.
+// seed), with inputs that are too old if the robot has inputs, and the last rows of the trace if it has any.
+// A trace has no inputs: they are too old in it.
 [[nodiscard]] std::vector<StateSet> state_sets(const RobotConfig& config, std::int64_t ticks,
                                                std::uint64_t seed, Trace trace);
 

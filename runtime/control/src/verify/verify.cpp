@@ -2,26 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "rt/clock.hpp"
+#include "wasm/output_problem.hpp"
 
 namespace holdfast::verify {
 namespace {
 
 constexpr int kAttempts = 3;
 
-std::string number(double value) {
-    std::array<char, 32> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    return {digits.data(), end};
-}
-
 // One state set's run: the controller, the filter behind it, and where it stands.
 class Run {
   public:
     Run(wasm::Controller& controller, const RobotConfig& config, const StateSet& set)
-        : controller_(controller), config_(config), set_(set), state_(config.states.size()) {}
+        : controller_(controller),
+          config_(config),
+          set_(set),
+          state_(config.readable_count()),
+          samples_(config.states.size()),
+          shield_(config) {}
 
     // False: a tick was late; `rejection` says which.
     [[nodiscard]] bool late() const { return late_; }
@@ -31,6 +30,7 @@ class Run {
             set_.fill(tick_, state_);
             if (auto passed = one_tick(accepted); !passed) return passed;
         }
+        accepted.shield += shield_.counts();
         return {};
     }
 
@@ -46,49 +46,25 @@ class Run {
         const double tick_us = static_cast<double>(monotonic_ns() - begin_ns) / 1e3;
         accepted.max_tick_us = std::max(accepted.max_tick_us, tick_us);
         if (auto passed = check_output(); !passed) return passed;
-        filter(accepted.shield);
+        filter();
         return {};
     }
 
     Verified<void> check_output() {
-        if (output_.not_finite_count > 0) {
-            return refuse_command(
-                output_.not_finite_channel, output_.not_finite_value,
-                "is not finite, which is an e-stop on the robot; check divisions, square roots and "
-                "every state.get (NaN where a sample is stale) before setting it");
-        }
-        if (output_.no_channel_count > 0) return refuse_channel();
-        if (output_.clamped_count > 0) {
-            const Range& limits = config_.commands[static_cast<std::size_t>(output_.clamped_channel)].limits;
-            return refuse_command(
-                output_.clamped_channel, output_.clamped_value,
-                "is outside [" + number(limits.min) + ", " + number(limits.max) +
-                    "]; clamp the value with command.limit_min/limit_max before setting it");
-        }
-        if (output_.estop_requested) {
-            return tl::unexpected(rejection(
-                "process called safety.request_estop, which latches; request it for a real danger only, "
-                "not in a state like this one"));
-        }
-        return {};
+        auto problem = wasm::output_problem(output_, config_);
+        if (!problem) return {};
+        Rejection refused = rejection(problem->text);
+        refused.channel = std::move(problem->channel);
+        refused.value = problem->value;
+        return tl::unexpected(std::move(refused));
     }
 
-    // Each wish goes through the filter that stands before the drives.
-    void filter(ShieldCounts& counts) {
+    // The wishes go through the filter that stands before the drives.
+    void filter() {
+        for (std::size_t index = 0; index < samples_.size(); ++index) samples_[index] = {state_[index], true};
         const double dt_s = static_cast<double>(config_.controller_period_ns()) * 1e-9;
-        for (std::size_t index = 0; index < config_.commands.size(); ++index) {
-            const CommandChannel& channel = config_.commands[index];
-            ChannelContext context;
-            if (channel.position_state)
-                context = {.position = state_[*channel.position_state], .position_fresh = true};
-            if ((output_.set >> index & 1u) != 0) {
-                (void)shield_command(channel, output_.value[index], context, dt_s, history_[index], counts);
-            } else if (channel.kind == ChannelKind::kPosition) {
-                (void)safe_command(channel, context, dt_s, history_[index]);
-            } else {
-                (void)shield_command(channel, channel.default_value, context, dt_s, history_[index], counts);
-            }
-        }
+        (void)shield_.filter({.wish = output_.value, .set = output_.set, .state = samples_, .follow = true},
+                             dt_s);
     }
 
     Rejection rejection(const std::string& what) const {
@@ -101,27 +77,12 @@ class Run {
             .state = set_.name};
     }
 
-    Verified<void> refuse_command(std::int32_t channel, double value, const std::string& why) const {
-        const std::string& name = config_.commands[static_cast<std::size_t>(channel)].name;
-        Rejection refused = rejection("command.set(" + std::to_string(channel) + " \"" + name + "\", " +
-                                      number(value) + ") " + why);
-        refused.channel = name;
-        refused.value = value;
-        return tl::unexpected(std::move(refused));
-    }
-
-    Verified<void> refuse_channel() const {
-        return tl::unexpected(rejection("command.set(" + std::to_string(output_.no_channel) +
-                                        ", ...) names a channel that does not exist; the robot has " +
-                                        std::to_string(config_.commands.size()) +
-                                        " command channels, counted from 0: use command.count"));
-    }
-
     wasm::Controller& controller_;
     const RobotConfig& config_;
     const StateSet& set_;
     std::vector<double> state_;
-    std::array<ChannelHistory, kMaxCommandChannels> history_{};
+    std::vector<StateSample> samples_;
+    Shield shield_;
     wasm::TickOutput output_;
     std::int64_t tick_{};
     bool late_{};

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "shield/shield.hpp"
+#include "shield/robot_shield.hpp"
 #include "verify/state_set.hpp"
 #include "wasm/controller.hpp"
 

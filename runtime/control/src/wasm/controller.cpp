@@ -1,5 +1,6 @@
 #include "wasm/controller.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -24,13 +25,18 @@ std::uint64_t epochs(std::int64_t budget_ns) {
     return static_cast<std::uint64_t>((budget_ns + kEpochNs - 1) / kEpochNs + 1);
 }
 
+// Of a shared budget nothing may be exceeded: the current epoch counts as a whole one.
+std::uint64_t epochs_within(std::int64_t left_ns) { return static_cast<std::uint64_t>(left_ns / kEpochNs); }
+
 std::string dotted(std::string_view module, std::string_view name) {
     return in_quotes(std::string(module) + "." + std::string(name));
 }
 
 Expected<ModuleHandle> map_module(Engine& engine, const std::filesystem::path& cwasm) {
-    if (!std::ifstream(cwasm)) {
-        return fail("load: " + cwasm.string() + " cannot be read; check that it exists and its permissions");
+    // Opening a FIFO would wait for its writer, and the control socket with it.
+    if (std::error_code error; !std::filesystem::is_regular_file(cwasm, error) || !std::ifstream(cwasm)) {
+        return fail("load: " + cwasm.string() +
+                    " cannot be read; check that it exists, is a file, and its permissions");
     }
     wasmtime_module_t* module = nullptr;
     if (const ErrorHandle error{
@@ -150,11 +156,14 @@ class WasmtimeController final : public Controller {
         host_.begin(input, output);
         wasmtime_val_raw_t argument{.i64 = number};
         wasm_trap_t* trap = nullptr;
-        wasmtime_context_set_epoch_deadline(context_, budget_epochs_);
+        const bool shared = input.left_ns > 0;
+        const std::int64_t budget_ns = shared ? std::min(input.left_ns, budget_ns_) : budget_ns_;
+        wasmtime_context_set_epoch_deadline(context_, shared ? epochs_within(budget_ns) : budget_epochs_);
         const std::int64_t begin_ns = monotonic_ns();
         wasmtime_error_t* error = wasmtime_func_call_unchecked(context_, &process_, &argument, 1, &trap);
         const std::int64_t elapsed_ns = monotonic_ns() - begin_ns;
-        if (error == nullptr && trap == nullptr && elapsed_ns <= budget_ns_) return TickResult::kOk;
+        if (error == nullptr && trap == nullptr && elapsed_ns <= budget_ns) return TickResult::kOk;
+        failed_budget_ns_ = budget_ns;
         return failed(number, elapsed_ns, ErrorHandle(error), TrapHandle(trap));
     }
 
@@ -163,11 +172,17 @@ class WasmtimeController final : public Controller {
         if (trap_ && !is_interrupt(*trap_)) return call + " trapped" + describe_trap(*trap_);
         if (error_) return call + " failed: " + message_of(*error_) + "; correct the module";
         return call + (trap_ ? " was interrupted" + place_of(*trap_) : " came back late") + " after " +
-               budget_text(failed_elapsed_ns_) + ", its budget is " + budget_text(budget_ns_) +
+               budget_text(failed_elapsed_ns_) + ", " + share_text() +
                "; bound its loops and do less in one tick";
     }
 
   private:
+    std::string share_text() const {
+        if (failed_budget_ns_ == budget_ns_) return "its budget is " + budget_text(budget_ns_);
+        return "the controller that runs left it " + budget_text(failed_budget_ns_) + " of the " +
+               budget_text(budget_ns_) + " that both share";
+    }
+
     Expected<void> start(const wasmtime_instance_pre_t* linked) {
         wasm_trap_t* raw_trap = nullptr;
         wasmtime_instance_t instance{};
@@ -210,6 +225,7 @@ class WasmtimeController final : public Controller {
     TrapHandle trap_;
     std::int64_t failed_tick_{};
     std::int64_t failed_elapsed_ns_{};
+    std::int64_t failed_budget_ns_{};
 };
 
 }  // namespace

@@ -23,6 +23,8 @@ inline constexpr std::size_t kMaxSourceBytes = 1u << 20;
 struct TickInput {
     std::span<const double> state;  // one per state channel; NaN where stale
     std::int64_t sim_time_ns{};
+    // What another controller left of the tick's budget; 0: the whole budget is this one's.
+    std::int64_t left_ns{};
 };
 
 struct TickOutput {
@@ -40,6 +42,9 @@ struct TickOutput {
     std::array<double, 64> metrics{};  // telemetry.emit_metric, in order
     std::uint32_t metric_count{}, metrics_dropped{};
 };
+
+// Less than this of a shared budget cannot be enforced: the first epoch has begun already.
+inline constexpr std::int64_t kMinSharedNs = 2'000'000;
 
 // kDeadline: interrupted, it used up its budget of epochs. kLate: it ended by itself and its output is whole,
 // but the clock says that it took longer than its budget.
@@ -72,8 +77,9 @@ class Controller {
                                                                     const RobotConfig& config,
                                                                     const std::filesystem::path& cwasm);
     virtual ~Controller() = default;
-    // Calls process(tick). Real-time: no allocation on the way, none after a normal return. The
-    // calling thread needs 512 KiB of stack.
+    // Calls process(tick). With a shared budget (left_ns) it is interrupted before that is used up, never
+    // after. Real-time: no allocation on the way, none after a normal return. The calling thread needs 512
+    // KiB of stack.
     [[nodiscard]] virtual TickResult tick(std::int64_t tick, const TickInput& input, TickOutput& output) = 0;
     // Of the last tick that was not kOk: what happened, in which function, and how to mend it. Not real-time.
     [[nodiscard]] virtual std::string trap_message() const = 0;

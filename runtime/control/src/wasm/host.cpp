@@ -69,7 +69,7 @@ wasm_valtype_vec_t types(std::span<const wasm_valkind_t> kinds) {
 }  // namespace
 
 Host::Host(const RobotConfig& config)
-    : command_count_(config.commands.size()), state_count_(config.states.size()) {
+    : command_count_(config.commands.size()), state_count_(config.readable_count()) {
     std::transform(config.commands.begin(), config.commands.end(), limits_.begin(),
                    [](const CommandChannel& channel) { return channel.limits; });
 }

@@ -1,80 +1,12 @@
 // What becomes of a controller's tick before Tier-1 sees it.
 #include "core/controller_runner.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
-#include <functional>
+
+#include "runner_rig.hpp"
 
 namespace holdfast::core {
 namespace {
-
-using shm::ControllerFault;
-using shm::ControllerState;
-using shm::Counter;
-
-constexpr std::int64_t kPeriod = 10'000'000;
-
-class ScriptedController final : public wasm::Controller {
-  public:
-    using Script = std::function<wasm::TickResult(std::int64_t, const wasm::TickInput&, wasm::TickOutput&)>;
-    explicit ScriptedController(Script script) : script_(std::move(script)) {}
-    wasm::TickResult tick(std::int64_t tick, const wasm::TickInput& input,
-                          wasm::TickOutput& output) override {
-        ticks.push_back(tick);
-        return script_(tick, input, output);
-    }
-    std::string trap_message() const override { return "scripted"; }
-    std::vector<std::int64_t> ticks;
-
-  private:
-    Script script_;
-};
-
-class Runner : public testing::Test {
-  protected:
-    Runner() { exchange.sim_speed = 1.0; }
-
-    ScriptedController& load(ScriptedController::Script script) {
-        auto controller = std::make_unique<ScriptedController>(std::move(script));
-        ScriptedController& scripted = *controller;
-        loaded.push_back(std::make_unique<LoadedController>(std::move(controller), ++generation));
-        exchange.controller = loaded.back().get();
-        return scripted;
-    }
-    const Setpoint& tick(bool run = true) {
-        now_ns += kPeriod;
-        exchange.snapshot.writable() = snapshot;
-        exchange.snapshot.writable().run = run;
-        exchange.snapshot.writable().mono_ns = now_ns - snapshot_age_ns;
-        exchange.snapshot.publish();
-        runner.tick(now_ns);
-        return exchange.setpoint.latest();
-    }
-    [[nodiscard]] std::uint64_t counter(Counter which) const { return exchange.counters.get(which); }
-
-    RobotConfig config{.id = "",
-                       .model = "",
-                       .control = {},
-                       .safety = {},
-                       .commands = std::vector<CommandChannel>(2),
-                       .states = std::vector<StateChannel>(2),
-                       .drives = {}};
-    Exchange exchange;
-    std::unique_ptr<shm::Histogram> durations = std::make_unique<shm::Histogram>();
-    ControllerRunner runner{config, exchange, *durations, [] { return std::int64_t{0}; }};
-    std::vector<std::unique_ptr<LoadedController>> loaded;
-    std::uint64_t generation{0};
-    StateSnapshot snapshot;
-    std::int64_t snapshot_age_ns{0};
-    std::int64_t now_ns{1'000'000'000};
-};
-
-wasm::TickResult set_first(double value, wasm::TickOutput& output) {
-    output.set = 1;
-    output.value[0] = value;
-    return wasm::TickResult::kOk;
-}
 
 TEST_F(Runner, SaysThatThereIsNoController) {
     const Setpoint& setpoint = tick();
@@ -182,9 +114,25 @@ INSTANTIATE_TEST_SUITE_P(
                                 out.not_finite_channel = 1;
                                 return set_first(1.0, out);
                             }},
-                    Failure{ControllerFault::kEstopRequest, [](auto, const auto&, auto& out) {
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
                                 out.estop_requested = true;
                                 return set_first(1.0, out);
+                            }},
+                    // Asked for, or not finite, and then trapped or interrupted: it latches (rules 5 and 8).
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
+                                out.estop_requested = true;
+                                return wasm::TickResult::kTrap;
+                            }},
+                    Failure{ControllerFault::kEstopRequest,
+                            [](auto, const auto&, auto& out) {
+                                out.estop_requested = true;
+                                return wasm::TickResult::kDeadline;
+                            }},
+                    Failure{ControllerFault::kNotFinite, [](auto, const auto&, auto& out) {
+                                out.not_finite_count = 1;
+                                return wasm::TickResult::kTrap;
                             }}));
 
 wasm::TickResult late(std::int64_t, const wasm::TickInput&, wasm::TickOutput& out) {

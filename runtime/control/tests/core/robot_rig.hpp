@@ -55,7 +55,8 @@ struct RigDrive {
     std::uint8_t axis_state{1};
     std::uint32_t axis_error{0};
     bool obeys_enable{true};
-    bool talks{true};
+    bool talks{true};              // its encoder's frames arrive
+    bool beats{true};              // its heartbeat arrives
     std::vector<double> commands;  // channel units, newest last
     int enable_frames{0};
     int idle_frames{0};
@@ -64,10 +65,10 @@ struct RigDrive {
 
 class RobotRig {
   public:
-    explicit RobotRig(RealtimeGrade grade = {}) {
+    explicit RobotRig(RealtimeGrade grade = {}, const std::string& file = "every_kind.toml") {
         rig_clock() = 1'000'000 * kMs;
         auto loaded =
-            load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/every_kind.toml");
+            load_robot_config(std::string(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/") + file);
         config = std::move(*loaded);
         hub = std::move(*open_drive_side("unix:plant.sock", run_directory.path()));
         tier1 = std::make_unique<Tier1>(config, std::move(*DriveBus::open(config, run_directory.path())),
@@ -82,11 +83,15 @@ class RobotRig {
     }
     void cycle(std::uint64_t skipped = 0) {
         rig_clock() += config.tier1_period_ns() * static_cast<std::int64_t>(1 + skipped);
+        cycle({rig_clock(), rig_clock(), skipped});
+    }
+    // The clock stands at `wake.woke_ns`.
+    void cycle(const Wake& wake) {
         if (safety_beats) beat();
         talk();
         if (controller_runs && cycle_count % 10 == 0) publish_setpoint();
         ++cycle_count;
-        tier1->cycle({rig_clock(), rig_clock(), skipped});
+        tier1->cycle(wake);
         listen();
     }
     void beat() {
@@ -136,7 +141,7 @@ class RobotRig {
         cycles(3);
         ASSERT_EQ(arm(), 0u);
         cycles(4);
-        ASSERT_EQ(mode(), shm::Mode::kArmed);
+        ASSERT_EQ(mode(), shm::Mode::kRunning);
         ASSERT_TRUE(exchange.snapshot.latest().run);
     }
     // Armed and turning the spindle at 10 rad/s.
@@ -188,19 +193,25 @@ class RobotRig {
   private:
     void talk() {
         for (std::size_t d = 0; d < drives.size(); ++d) {
-            if (!hub || !drives[d].talks) continue;
-            const Drive& drive = config.drives[d];
-            CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
-                              .size = 8};
-            cansimple::put_f32(estimate, 0, static_cast<float>(drives[d].position * drive.turns_per_unit));
-            cansimple::put_f32(estimate, 4, static_cast<float>(drives[d].velocity * drive.turns_per_unit));
-            (void)hub->send(estimate);
-            CanFrame heartbeat{.id = cansimple::frame_id(drive.node, cansimple::Command::kHeartbeat),
-                               .size = 8};
-            cansimple::put_u32(heartbeat, 0, drives[d].axis_error);
-            heartbeat.data[4] = drives[d].axis_state;
-            (void)hub->send(heartbeat);
+            if (!hub) continue;
+            if (drives[d].talks) report(d);
+            if (drives[d].beats) beat(d);
         }
+    }
+    void report(std::size_t d) {
+        const Drive& drive = config.drives[d];
+        CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
+                          .size = 8};
+        cansimple::put_f32(estimate, 0, static_cast<float>(drives[d].position * drive.turns_per_unit));
+        cansimple::put_f32(estimate, 4, static_cast<float>(drives[d].velocity * drive.turns_per_unit));
+        (void)hub->send(estimate);
+    }
+    void beat(std::size_t d) {
+        CanFrame heartbeat{.id = cansimple::frame_id(config.drives[d].node, cansimple::Command::kHeartbeat),
+                           .size = 8};
+        cansimple::put_u32(heartbeat, 0, drives[d].axis_error);
+        heartbeat.data[4] = drives[d].axis_state;
+        (void)hub->send(heartbeat);
     }
     void listen() {
         CanFrame frame;

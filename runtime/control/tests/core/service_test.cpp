@@ -1,102 +1,13 @@
-// control.sock with the real loop, the real sandbox and a robot behind a real link; only the threads are the
-// test's.
-#include "core/service.hpp"
-
-#include <fstream>
-#include <thread>
-
-#include "core/controller_runner.hpp"
 #include "core/safety_attachment.hpp"
-#include "robot_rig.hpp"
+#include "service_rig.hpp"
 
 namespace holdfast::core {
 namespace {
 
-using nlohmann::json;
-
-const ipc::Peer kRoot{.connection = 1, .pid = 1, .uid = 0};
-const ipc::Peer kStranger{.connection = 2, .pid = 1, .uid = geteuid() + 12345};
-
-constexpr const char* kStill = R"((module (func (export "process") (param i64))))";
 constexpr const char* kTraps = R"((module (func (export "process") (param i64) unreachable)))";
 constexpr const char* kMetric = R"((module
   (import "telemetry" "emit_metric" (func $emit (param f64)))
   (func (export "process") (param i64) (call $emit (f64.const 4.25)))))";
-
-class ServiceTest : public testing::Test {
-  protected:
-    ServiceTest() {
-        rig.tier1 = std::make_unique<Tier1>(
-            rig.config, std::move(*DriveBus::open(rig.config, rig.run_directory.path())), rig.segment,
-            rig.exchange, *engine, 7, RealtimeGrade{}, [] { return rig_clock(); });
-        rig.controller_runs = false;
-        start(ResumeMode::kManual);
-    }
-    ~ServiceTest() override { stop(); }
-
-    void start(ResumeMode resume) {
-        stop();
-        rig.exchange.controller = nullptr;  // a new process
-        rig.exchange.in_use = nullptr;
-        rig.config.control.resume = resume;
-        service = std::move(*Service::create(rig.config, rig.exchange, engine, rig.segment.fd(),
-                                             {"no real-time kernel"},
-                                             ResumeMarker(rig.run_directory.path() / "state" / "armed")));
-        running = true;
-        loop = std::thread([this] {
-            ControllerRunner runner(rig.config, rig.exchange, rig.segment.segment().controller,
-                                    [] { return rig_clock(); });
-            while (running) {
-                for (int i = 0; i < 10; ++i) rig.cycle();
-                runner.tick(rig_clock());
-                std::this_thread::yield();
-            }
-        });
-    }
-    void stop() {
-        running = false;
-        if (loop.joinable()) loop.join();
-    }
-    json ask(const json& request, const ipc::Peer& peer = kRoot) {
-        return service->handle(peer, {request, {}}).body;
-    }
-    json load(const char* source, const std::string& name = "test") {
-        const auto file = rig.run_directory.path() / (name + ".cwasm");
-        const auto compiled = wasm::compile(*engine, source);
-        EXPECT_TRUE(compiled) << compiled.error().message;
-        std::ofstream(file, std::ios::binary) << *compiled;
-        return ask(
-            {{"op", "load"}, {"cwasm", file.string()}, {"name", name}, {"version", "1"}, {"sha256", "00"}});
-    }
-    // Polls the status until `done` accepts it.
-    template <typename Done>
-    json await(Done done) {
-        json status;
-        EXPECT_TRUE(poll([&] {
-            status = ask({{"op", "status"}});
-            return done(status);
-        })) << status.dump(1);
-        return status;
-    }
-    template <typename Condition>
-    static bool poll(Condition condition) {
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-        while (!condition()) {
-            if (std::chrono::steady_clock::now() > deadline) return false;
-            std::this_thread::yield();
-        }
-        return true;
-    }
-    static auto mode_is(const char* mode) {
-        return [mode](const json& status) { return status["mode"] == mode; };
-    }
-
-    RobotRig rig;
-    std::shared_ptr<wasm::Engine> engine = std::move(*wasm::Engine::create());
-    std::unique_ptr<Service> service;
-    std::atomic<bool> running{false};
-    std::thread loop;
-};
 
 TEST_F(ServiceTest, RefusesUnknownOperationsAndKeys) {
     for (const json& bad :
@@ -111,7 +22,8 @@ TEST_F(ServiceTest, RefusesUnknownOperationsAndKeys) {
 
 TEST_F(ServiceTest, ArmAndSimAreForPrivilegedPeersOnly) {
     load(kStill);
-    for (const char* op : {"arm", "sim"}) EXPECT_EQ(ask({{"op", op}}, kStranger)["ok"], false) << op;
+    for (const char* op : {"arm", "sim", "resume", "clear"})
+        EXPECT_EQ(ask({{"op", op}}, kStranger)["ok"], false) << op;
     EXPECT_EQ(ask({{"op", "status"}}, kStranger)["mode"], "disarmed");
     EXPECT_EQ(ask({{"op", "disarm"}}, kStranger)["ok"], true);
 }
@@ -134,7 +46,7 @@ TEST_F(ServiceTest, ArmSaysEveryReason) {
     EXPECT_EQ(reply["ok"], false);
     const auto error = reply["error"].get<std::string>();
     EXPECT_NE(error.find("no controller"), std::string::npos) << error;
-    EXPECT_NE(error.find("drive joint reports error 64"), std::string::npos) << error;
+    EXPECT_NE(error.find("drive joint reports missing input (0x40)"), std::string::npos) << error;
 }
 
 TEST_F(ServiceTest, LoadsArmsAndDisarms) {
@@ -160,7 +72,7 @@ TEST_F(ServiceTest, AFailedLoadLeavesTheRunningControllerRunning) {
     const json status = await([](const json& s) { return s["controller"]["tick"] > 5; });
     EXPECT_EQ(status["controller"]["name"], "good");
     EXPECT_EQ(status["controller"]["generation"], 1);
-    EXPECT_EQ(status["mode"], "armed");
+    EXPECT_EQ(status["mode"], "running");
 }
 
 TEST_F(ServiceTest, AFaultStandsUntilTheNextLoad) {
@@ -193,6 +105,43 @@ TEST_F(ServiceTest, ShowsTheMetricsOfTheController) {
     EXPECT_EQ(status["controller"]["metrics"][0], 4.25);
 }
 
+TEST_F(ServiceTest, PausesForEverybodyAndResumesForPrivilegedPeersOnly) {
+    load(kStill);
+    ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
+    await(mode_is("running"));
+    EXPECT_EQ(ask({{"op", "pause"}}, kStranger)["ok"], true);
+    const json paused = await(mode_is("paused"));
+    EXPECT_EQ(paused["controller"]["state"], "loaded");
+    EXPECT_NE(paused["arm_blockers"].dump().find("the robot is paused"), std::string::npos) << paused;
+    EXPECT_EQ(ask({{"op", "resume"}}, kStranger)["ok"], false);
+    EXPECT_EQ(ask({{"op", "arm"}})["ok"], false) << "arm resumed it";
+    EXPECT_EQ(ask({{"op", "status"}})["mode"], "paused");
+    EXPECT_EQ(ask({{"op", "resume"}})["ok"], true);
+    await(mode_is("running"));
+}
+
+TEST_F(ServiceTest, RefusesWhatTheStateDoesNotAllowInASentence) {
+    load(kStill);
+    const json reply = ask({{"op", "pause"}});
+    EXPECT_EQ(reply["ok"], false);
+    EXPECT_EQ(reply["error"], "pause: not possible while the robot is disarmed; arm it first");
+    EXPECT_EQ(ask({{"op", "clear"}})["error"],
+              "clear_fault: not possible while the robot is disarmed; arm it first");
+    await([](const json& s) { return s["counters"]["transitions_refused"] == 2; });
+}
+
+TEST_F(ServiceTest, DoesNotArmAPausedRobotByItselfAfterAPowerCut) {
+    start(ResumeMode::kAuto);
+    load(kStill);
+    ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
+    await(mode_is("running"));
+    const auto note = rig.run_directory.path() / "state" / "armed";
+    ASSERT_TRUE(std::filesystem::exists(note));
+    ASSERT_EQ(ask({{"op", "pause"}})["ok"], true);
+    await(mode_is("paused"));
+    EXPECT_FALSE(std::filesystem::exists(note));
+}
+
 TEST_F(ServiceTest, HandsOutTheStateSegment) {
     auto reply = service->handle(kStranger, {{{"op", "segment"}}, {}});
     ASSERT_EQ(reply.descriptors.size(), 1u);
@@ -217,7 +166,7 @@ TEST_F(ServiceTest, ResumesByItselfOnlyAfterAnInterruptionWhileArmed) {
     service->keep_house();
     EXPECT_EQ(ask({{"op", "status"}})["mode"], "disarmed") << "armed without having been armed before";
     ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
-    await(mode_is("armed"));
+    await(mode_is("running"));
     // A power cut: the note stays, the robot starts disarmed.
     ASSERT_TRUE(std::filesystem::exists(rig.run_directory.path() / "state" / "armed"));
     std::filesystem::copy(rig.run_directory.path() / "state" / "armed", rig.run_directory.path() / "note");
@@ -227,7 +176,41 @@ TEST_F(ServiceTest, ResumesByItselfOnlyAfterAnInterruptionWhileArmed) {
     std::filesystem::copy(rig.run_directory.path() / "note", rig.run_directory.path() / "state" / "armed");
     start(ResumeMode::kAuto);
     load(kStill);
-    await(mode_is("armed"));
+    await(mode_is("running"));
+}
+
+// Whoever disarms, unloads or loads another controller has taken charge: nothing moves by itself after that.
+TEST_F(ServiceTest, APersonsWishEndsTheRightToResume) {
+    const auto note = rig.run_directory.path() / "state" / "armed";
+    const auto interrupted = [&] {
+        std::filesystem::create_directories(note.parent_path());
+        std::ofstream(note) << "armed";
+        start(ResumeMode::kAuto);
+    };
+    const auto stays_disarmed = [&] {
+        for (int i = 0; i < 20; ++i) service->keep_house();
+        const auto cycle = ask({{"op", "status"}})["cycle"].get<std::uint64_t>();
+        await([=](const json& s) { return s["cycle"] > cycle + 200; });
+        EXPECT_EQ(ask({{"op", "status"}})["mode"], "disarmed");
+    };
+    interrupted();
+    ask({{"op", "disarm"}});
+    load(kStill);
+    stays_disarmed();
+    interrupted();
+    ask({{"op", "unload"}});
+    load(kStill);
+    stays_disarmed();
+}
+
+// What was told to be refused does not happen later.
+TEST_F(ServiceTest, ARequestThatTheLoopDidNotTakeIsTakenBack) {
+    load(kStill);
+    stop();
+    const json refused = ask({{"op", "arm"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("does not answer"), std::string::npos);
+    EXPECT_EQ(rig.exchange.requests.load(), 0u);
 }
 
 TEST_F(ServiceTest, DoesNotResumeAfterALatchedStop) {
@@ -285,6 +268,32 @@ TEST(SafetyAttachment, AttachesAgainWhenTheDaemonWasRestarted) {
         serving = false;
         thread.join();
     }
+}
+
+constexpr const char* kTellsInput = R"((module
+  (import "state" "get" (func $get (param i32) (result f64)))
+  (import "telemetry" "emit_metric" (func $emit (param f64)))
+  (func (export "process") (param i64) (call $emit (call $get (i32.const 2))))))";
+
+// From the socket to state.get: an input is the value after the two states.
+TEST_F(ServiceTest, InputReachesTheController) {
+    stop();
+    rig.config.inputs = {
+        {.name = "forward", .unit = "m/s", .limits = {-1.0, 1.0}, .max_age_ns = 3'600'000'000'000}};
+    start(ResumeMode::kManual);
+    ASSERT_EQ(load(kTellsInput)["ok"], true);
+    // The loop's clock is the rig's and stands far behind this machine's: to the controller no input is too
+    // old.
+    const json request{{"op", "input"}, {"values", {{"forward", 0.75}}}, {"mono_ns", monotonic_ns()}};
+    ASSERT_EQ(ask(request, kStranger)["ok"], true);
+    ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
+    const json status = await([](const json& s) {
+        const auto& metrics = s["controller"]["metrics"];
+        return !metrics.empty() && metrics.back() == 0.75;
+    });
+    EXPECT_EQ(status["inputs"]["forward"]["value"], 0.75);
+    EXPECT_EQ(ask({{"op", "input"}, {"values", {{"forward", 2.0}}}, {"mono_ns", monotonic_ns()}})["ok"],
+              false);
 }
 
 }  // namespace

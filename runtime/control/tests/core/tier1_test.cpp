@@ -214,6 +214,11 @@ TEST(Arm, IsRefusedForEachReasonAlone) {
              rig.drives[kSpindle].talks = false;
              rig.cycles(21);
          }},
+        {Blocker::kDriveSilent,
+         [](RobotRig& rig) {
+             rig.drives[kGripper].beats = false;
+             rig.cycles(301);
+         }},
     };
     for (const Case& c : cases) {
         RobotRig rig;
@@ -221,7 +226,7 @@ TEST(Arm, IsRefusedForEachReasonAlone) {
         rig.cycles(3);
         c.cause(rig);
         EXPECT_EQ(rig.arm(), static_cast<std::uint32_t>(c.blocker));
-        EXPECT_NE(rig.mode(), Mode::kArmed);
+        EXPECT_FALSE(shm::is_armed(rig.mode()));
     }
     RobotRig armed;
     armed.arm_fully();
@@ -350,7 +355,7 @@ TEST(Stale, SetpointBeyondItsAgeLimitGivesSafeFrames) {
     rig.cycle();
     EXPECT_EQ(rig.counter(Counter::kSetpointStale), 1u);
     expect_spindle_decelerates_from_now(rig);
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kHolding);
 }
 
 TEST(Stale, StateBecomesNaNForTheControllerAndStopsItsChannel) {
@@ -410,7 +415,7 @@ TEST(SafetySilence, OfTwentyCyclesStopsAndDisarms) {
     rig.arm_and_turn();
     rig.safety_beats = false;
     rig.cycles(19);
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
     EXPECT_EQ(rig.counter(Counter::kSafetyBeatMissed), 18u);
     rig.cycle();
     EXPECT_EQ(rig.mode(), Mode::kStopping);
@@ -435,7 +440,7 @@ TEST(Overrun, SkipsAreCountedAndTooManyOfThemStop) {
         rig.cycle(1);
         rig.cycles(3);
     }
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
     EXPECT_EQ(rig.counter(Counter::kOverruns), 4u);
     EXPECT_EQ(rig.counter(Counter::kSkippedCycles), 4u);
     rig.cycle(2);
@@ -451,7 +456,7 @@ TEST(Overrun, FewInTheWindowDoNotStop) {
         rig.cycle(1);
         rig.cycles(300);
     }
-    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
     EXPECT_EQ(rig.counter(Counter::kOverruns), 12u);
 }
 
@@ -477,6 +482,58 @@ TEST(DriveError, ADriveThatLeavesClosedLoopStopsTheRobot) {
     rig.cycle();
     EXPECT_EQ(rig.mode(), Mode::kStopping);
     EXPECT_EQ(stop_reason(rig), StopReason::kDriveNotReady);
+}
+
+// A drive that has died keeps nothing: three heartbeats of 100 ms.
+TEST(DriveSilence, StopsTheRobot) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.drives[kGripper].beats = false;
+    rig.cycles(300);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
+    rig.cycle();
+    EXPECT_EQ(rig.mode(), Mode::kStopping);
+    const auto event = rig.find_event(EventKind::kStopBegun);
+    ASSERT_TRUE(event);
+    EXPECT_EQ(static_cast<StopReason>(event->detail), StopReason::kDriveSilent);
+    EXPECT_EQ(event->index, static_cast<std::int32_t>(kGripper));
+    expect_spindle_decelerates_from_now(rig);
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 1u) << "one silence, counted once";
+}
+
+TEST(DriveSilence, OneThatWasNeverHeardOnlyKeepsTheRobotFromArming) {
+    RobotRig rig;
+    rig.drives[kGripper].beats = false;
+    rig.load_controller();
+    rig.cycles(500);
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 0u);
+    EXPECT_FALSE(rig.find_event(EventKind::kDriveSilent));
+    EXPECT_TRUE(has(rig.arm(), Blocker::kDriveSilent));
+    rig.drives[kGripper].beats = true;
+    rig.cycle();
+    EXPECT_EQ(rig.arm(), 0u);
+}
+
+TEST(DriveSilence, CountsItsOwnHeartbeatPeriod) {
+    RobotRig rig;
+    rig.config.drives[kGripper].heartbeat_ns = 20 * kMs;
+    rig.arm_fully();
+    rig.drives[kGripper].beats = false;
+    rig.cycles(60);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
+    rig.cycle();
+    EXPECT_EQ(stop_reason(rig), StopReason::kDriveSilent);
+}
+
+// A loop that stood still heard nothing of anybody: that is an overrun, and not three dead drives.
+TEST(DriveSilence, IsNotAStallOfTheLoopItself) {
+    RobotRig rig;
+    rig.config.drives[kGripper].heartbeat_ns = 20 * kMs;
+    rig.arm_fully();
+    rig.drives[kGripper].beats = false;
+    rig.cycle(500);
+    EXPECT_TRUE(shm::is_armed(rig.mode()));
+    EXPECT_EQ(rig.counter(Counter::kDriveSilences), 0u);
 }
 
 TEST(Shutdown, IdlesEveryDrive) {

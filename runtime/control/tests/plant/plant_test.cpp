@@ -4,8 +4,9 @@
 #include <fstream>
 #include <set>
 
-#include "drive/drive.hpp"
+#include "drive/cansimple.hpp"
 #include "link/link.hpp"
+#include "rt/clock.hpp"
 #include "temporary_directory.hpp"
 #include "test_process.hpp"
 #include "test_robot_toml.hpp"
@@ -90,6 +91,54 @@ TEST_F(PlantProcess, RecordsEachFrameWithItsSender) {
     EXPECT_EQ(recorded["from"], "safety");
     EXPECT_GT(recorded["mono_ns"].get<std::int64_t>(), 0);
     EXPECT_FALSE(std::getline(stream, line));
+}
+
+TEST_F(PlantProcess, TellsWhenFramesArrived) {
+    start();
+    ASSERT_TRUE(ready()) << plant_->log();
+    const RobotConfig robot = load_robot_config(robot_file_).value();
+    const auto link = std::move(open_link("unix:plant.sock", "safety", directory_.path()).value());
+    const std::int64_t before_ns = monotonic_ns();
+    for (const double velocity : {1.5, 1.25}) {
+        const auto frame = cansimple::command_frame(robot.drives[1], ChannelKind::kVelocity, velocity);
+        ASSERT_EQ(link->send(frame), LinkResult::kOk);
+    }
+    ASSERT_TRUE(eventually([&] { return drive("spindle")["frames"] == 2; }));
+    const std::int64_t after_ns = monotonic_ns();
+    const auto frames_between = [&](std::int64_t since_ns, std::int64_t until_ns) {
+        return ask(control_, {{"op", "frames"}, {"since_ns", since_ns}, {"until_ns", until_ns}}).value();
+    };
+    const auto told = frames_between(before_ns, after_ns);
+    ASSERT_EQ(told["complete"], true);
+    ASSERT_EQ(told["frames"].size(), 2u);
+    EXPECT_EQ(told["frames"][0][1], "spindle");
+    EXPECT_EQ(told["frames"][0][2], 0x0D);
+    EXPECT_NEAR(told["frames"][0][3].get<double>(), 1.5, 1e-6);
+    EXPECT_NEAR(told["frames"][1][3].get<double>(), 1.25, 1e-6);
+    EXPECT_GE(told["frames"][0][0].get<std::int64_t>(), before_ns);
+    EXPECT_LE(told["frames"][1][0].get<std::int64_t>(), after_ns);
+    EXPECT_EQ(frames_between(after_ns, after_ns + 1)["frames"].size(), 0u);
+}
+
+TEST_F(PlantProcess, WatchesTheEnableLine) {
+    const auto line = directory_.path() / "value";
+    // In place, as sysfs does: never empty in between.
+    const auto set_level = [&](const char* level) {
+        std::fstream(line, std::ios::in | std::ios::out) << level;
+    };
+    std::ofstream(line) << "0\n";
+    start({"--enable-line", line.string()});
+    ASSERT_TRUE(ready()) << plant_->log();
+    const auto enable = [&] { return ask(control_, {{"op", "status"}}).value()["enable"]; };
+    EXPECT_EQ(enable()["level"], false);
+    const std::int64_t before_ns = monotonic_ns();
+    set_level("1");
+    ASSERT_TRUE(eventually([&] { return enable()["level"] == true; }));
+    const auto raised_ns = enable()["changed_mono_ns"].get<std::int64_t>();
+    EXPECT_GE(raised_ns, before_ns);
+    set_level("0");
+    ASSERT_TRUE(eventually([&] { return enable()["level"] == false; }));
+    EXPECT_GT(enable()["changed_mono_ns"].get<std::int64_t>(), raised_ns);
 }
 
 TEST_F(PlantProcess, RefusesUnknownRequests) {

@@ -93,6 +93,26 @@ TEST(LoadRobotConfig, ReadsEveryKey) {
     EXPECT_EQ(config->safety.priority, 75);
     EXPECT_EQ(config->safety.worker_timeout_ns, 750'500'000);
     EXPECT_FALSE(config->safety.worker_required);
+    const SafetyConfig& safety = config->safety;
+    ASSERT_EQ(safety.estop_lines.size(), 2u);
+    EXPECT_EQ(safety.estop_lines[1].chip, "soc-gpio.1");
+    EXPECT_EQ(safety.estop_lines[1].offset, 6u);
+    EXPECT_TRUE(safety.estop_stop_is_high);
+    EXPECT_EQ(safety.estop_discrepancy_ns, 250'000'000);
+    EXPECT_EQ(safety.enable_line->offset, 7u);
+    EXPECT_TRUE(safety.enable_pulses);
+    EXPECT_EQ(safety.enable_drop_delay_ns, 400'000'000);
+    EXPECT_EQ(safety.drive_faults, Reaction::kWarn);
+    EXPECT_EQ(safety.core_overruns, Reaction::kOff);
+    EXPECT_EQ(safety.temperature, Reaction::kWarn);
+    EXPECT_EQ(safety.max_temperature_c, 90.0);
+    EXPECT_EQ(safety.temperature_hysteresis_c, 2.5);
+    EXPECT_TRUE(safety.temperature_required);
+    EXPECT_EQ(safety.memory_pressure, Reaction::kStop);
+    EXPECT_EQ(safety.max_memory_pressure_percent, 40.0);
+    EXPECT_EQ(safety.watchdog, "/dev/watchdog1");
+    EXPECT_EQ(safety.watchdog_timeout_s, 15);
+    EXPECT_EQ(safety.evidence_files, 5u);
     const CommandChannel& spindle = config->commands[1];
     EXPECT_EQ(spindle.default_value, 1.5);
     EXPECT_EQ(spindle.position_limits->max, 10.0);
@@ -120,6 +140,16 @@ TEST(LoadRobotConfig, EnvironmentOverridesSingleValues) {
     EXPECT_EQ(config->safety.core_timeout_ns, 100'000'000);
     EXPECT_FALSE(config->safety.worker_required);
     EXPECT_EQ(config->control.cpu, 1);
+}
+
+TEST(LoadRobotConfig, EnvironmentGivesAListWithCommas) {
+    const Variable lines("HOLDFAST_SAFETY__ESTOP_LINES", "bench:1,bench:2");
+    const auto config = load_robot_config(kFiles / "valid/minimal.toml");
+    ASSERT_TRUE(config) << config.error().message;
+    ASSERT_EQ(config->safety.estop_lines.size(), 2u);
+    EXPECT_EQ(config->safety.estop_lines[1].offset, 2u);
+    const Variable one("HOLDFAST_SAFETY__ESTOP_LINES", "bench:1");
+    EXPECT_FALSE(load_robot_config(kFiles / "valid/minimal.toml"));
 }
 
 TEST(LoadRobotConfig, RefusesAnOverrideByTheNameOfItsVariable) {

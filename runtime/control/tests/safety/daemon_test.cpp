@@ -1,5 +1,7 @@
 // The real executables: daemon, drives and a core that can be killed.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -31,8 +33,14 @@ class DaemonTest : public testing::Test {
         })) << plant_->log();
     }
     void TearDown() override {
+        for (const char* name : variables_) ::unsetenv(name);
         ::unsetenv("HOLDFAST_SAFETY__WORKER_REQUIRED");
         ::unsetenv("NOTIFY_SOCKET");
+    }
+
+    void set(const char* name, const char* value) {
+        ::setenv(name, value, 1);
+        variables_.push_back(name);
     }
 
     void launch() {
@@ -61,6 +69,7 @@ class DaemonTest : public testing::Test {
     std::uint64_t frames() { return drive("spindle")["frames"].get<std::uint64_t>(); }
     std::unique_ptr<ipc::Client> connect() { return std::move(ipc::Client::connect(socket_).value()); }
 
+    std::vector<const char*> variables_;
     TemporaryDirectory run_;
     TemporaryDirectory state_;
     fs::path robot_file_ = run_.path() / "robot.toml";
@@ -242,6 +251,125 @@ TEST_F(DaemonTest, RefusesASegmentThatIsNone) {
     const FileDescriptor file(::open("/dev/null", O_RDONLY));
     const auto reply = connect()->request({{"op", "attach"}, {"role", "core"}}, {file.get()});
     EXPECT_EQ(reply.value().body["ok"], false);
+}
+
+// An older or newer core: its segment is sealed and of the right size, only the version differs.
+TEST_F(DaemonTest, RefusesACoreOfAnotherVersion) {
+    start();
+    const FileDescriptor fd(::memfd_create("skewed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ASSERT_EQ(::ftruncate(fd.get(), sizeof(shm::StateSegment)), 0);
+    const shm::Header header{shm::kStateMagic, shm::kLayoutVersion + 1, sizeof(shm::StateSegment)};
+    ASSERT_EQ(::pwrite(fd.get(), &header, sizeof header, 0), static_cast<ssize_t>(sizeof header));
+    ASSERT_EQ(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0);
+    const auto reply = connect()->request({{"op", "attach"}, {"role", "core"}}, {fd.get()}).value().body;
+    EXPECT_EQ(reply["ok"], false);
+    const auto why = reply["error"].get<std::string>();
+    EXPECT_NE(why.find("layout version " + std::to_string(shm::kLayoutVersion + 1)), std::string::npos)
+        << why;
+    EXPECT_NE(why.find("run the same Holdfast version everywhere"), std::string::npos) << why;
+    EXPECT_EQ(status()["core"]["attached"], false);
+    EXPECT_EQ(status()["arm_permitted"], false) << "no motion";
+}
+
+TEST_F(DaemonTest, LinesThatCannotBeReadAreAStopThatStands) {
+    set("HOLDFAST_SAFETY__ESTOP_LINES", "no-such-chip:5,no-such-chip:6");
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    start();
+    ASSERT_TRUE(eventually([&] { return latched(); }));
+    const json stopped = status();
+    EXPECT_EQ(stopped["cause"], "estop_line_unreadable");
+    EXPECT_EQ(stopped["estop_line"]["readable"], false);
+    EXPECT_EQ(stopped["enable_line"], false);
+    ASSERT_EQ(stopped["problems"].size(), 3u) << stopped;
+    EXPECT_NE(stopped["problems"][0].get<std::string>().find("no GPIO chip"), std::string::npos) << stopped;
+    const json refused = request({{"op", "reset"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("look at estop_lines"), std::string::npos) << refused;
+}
+
+TEST_F(DaemonTest, EnableLineThatCannotBeHadIsAStop) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    start();
+    ASSERT_TRUE(eventually([&] { return latched(); }));
+    EXPECT_EQ(status()["cause"], "enable_line_failed");
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], false);
+    const std::string log = safety_->log();
+    const std::size_t said = log.find("waits at most 10 s");
+    ASSERT_NE(said, std::string::npos) << log;
+    EXPECT_EQ(log.find("waits at most 10 s", said + 1), std::string::npos) << log;
+}
+
+// Hazard: a predecessor may have left the line high, and the links may keep this daemon from starting for
+// ever.
+TEST_F(DaemonTest, EnableLineIsTakenBeforeTheLinks) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    plant_->kill();
+    launch();
+    EXPECT_EQ(safety_->wait(), 1);
+    const std::string log = safety_->log();
+    EXPECT_LT(log.find("the enable line is not to be had"), log.find("start holdfast-plant")) << log;
+}
+
+TEST_F(DaemonTest, EndsWhileItWaitsForItsDevices) {
+    set("HOLDFAST_SAFETY__ENABLE_LINE", "no-such-chip:7");
+    launch();
+    const auto waits = [&] { return safety_->log().find("waits at most 10 s") != std::string::npos; };
+    ASSERT_TRUE(eventually(waits)) << safety_->log();
+    EXPECT_EQ(safety_->terminate(), 0);
+    EXPECT_EQ(safety_->log().find("STOPPED"), std::string::npos) << safety_->log();
+}
+
+TEST_F(DaemonTest, WithoutItsHardwareWatchdogNothingArms) {
+    set("HOLDFAST_SAFETY__WATCHDOG", "/dev/no-such-watchdog");
+    start();
+    core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string()}, run_.path() / "core.log");
+    ASSERT_TRUE(eventually([&] { return status()["core"]["age_ms"].is_number(); })) << core_->log();
+    EXPECT_EQ(status()["arm_permitted"], false);
+    EXPECT_EQ(latched(), false);
+    EXPECT_NE(status()["problems"][0].get<std::string>().find("/dev/no-such-watchdog"), std::string::npos);
+}
+
+TEST_F(DaemonTest, RequiredSensorThatIsNotThereIsAStop) {
+    if (fs::exists("/sys/class/thermal/thermal_zone0/temp")) GTEST_SKIP() << "this machine has a sensor";
+    set("HOLDFAST_SAFETY__TEMPERATURE_REQUIRED", "true");
+    start();
+    ASSERT_TRUE(eventually([&] { return latched(); }));
+    EXPECT_EQ(status()["cause"], "health_unreadable");
+    const json refused = request({{"op", "reset"}});
+    EXPECT_NE(refused["error"].get<std::string>().find("look at the sensor"), std::string::npos) << refused;
+}
+
+TEST_F(DaemonTest, StopLeavesEvidenceEvenIfTheDaemonIsKilledAtOnce) {
+    start();
+    start_core("armed");
+    ASSERT_EQ(request({{"op", "estop"}})["ok"], true);
+    safety_->kill();  // before half a second has passed, unless the machine is very slow
+    const fs::path file = state_.path() / "safety" / "evidence" / "stop-0000000001.evidence";
+    start();
+    ASSERT_TRUE(eventually([&] { return fs::exists(file); })) << status();
+    std::ifstream in(file, std::ios::binary);
+    std::string line;
+    std::getline(in, line);
+    const json header = json::parse(line);
+    EXPECT_EQ(header["cause"], "operator");
+    EXPECT_EQ(header["stop"], 1);
+    EXPECT_EQ(header["missing"], 0);
+    safety_->kill();
+    start();
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+    ASSERT_EQ(request({{"op", "estop"}})["ok"], true);
+    EXPECT_TRUE(eventually([&] { return status()["evidence"]["saved"] == 1; }))
+        << "the first is not saved again";
+}
+
+TEST_F(DaemonTest, EvidenceThatCannotBeSavedCostsNothingElse) {
+    fs::create_directories(record_.parent_path());
+    std::ofstream(record_.parent_path() / "evidence") << "a file in its place";
+    start();
+    EXPECT_EQ(request({{"op", "estop"}})["ok"], true) << "durable all the same";
+    ASSERT_TRUE(eventually([&] { return status()["evidence"]["error"].is_string(); })) << status();
+    EXPECT_EQ(status()["durable"], true);
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
 }
 
 TEST_F(DaemonTest, HasOneCoreAndOneWorker) {

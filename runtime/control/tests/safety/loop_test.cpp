@@ -9,6 +9,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "drive/cansimple.hpp"
 #include "temporary_directory.hpp"
@@ -19,6 +20,19 @@ namespace {
 
 constexpr std::int64_t kPeriodNs = 1'000'000;
 
+// Wires whose levels the test sets.
+class FakeLines final : public Lines {
+  public:
+    [[nodiscard]] EstopReading read_estop() override { return estop; }
+    [[nodiscard]] bool set_enable(bool high) override {
+        levels.push_back(high);
+        return !broken;
+    }
+    EstopReading estop{};
+    std::vector<bool> levels;  // of the enable line, each time it was told
+    bool broken{false};
+};
+
 constexpr std::size_t kJoint = 0, kSpindle = 1, kGripper = 2;
 
 FileDescriptor duplicate(int fd) { return FileDescriptor(::dup(fd)); }
@@ -28,9 +42,22 @@ class LoopTest : public testing::Test {
     void SetUp() override {
         ASSERT_TRUE(latch_event_);
         mailbox_.worker_attached = true;
-        loop_.emplace(config_, State{}, segment_, frames_, mailbox_, latch_event_.get());
+        loop_.emplace(config_, State{}, segment_, frames_, mailbox_, latch_event_.get(),
+                      Loop::Outside{.lines = lines_, .enable_pulses = false, .evidence = nullptr});
         core_data_.boot_id = 1;
         taken();  // the drives learn who listens
+    }
+
+    // The daemon begins anew, with another configuration.
+    void restart(bool enable_pulses = false, EvidenceRing* evidence = nullptr) {
+        loop_.emplace(config_, State{}, segment_, frames_, mailbox_, latch_event_.get(),
+                      Loop::Outside{.lines = lines_, .enable_pulses = enable_pulses, .evidence = evidence});
+    }
+    void drive_heartbeat(std::size_t drive, std::uint32_t axis_error) {
+        CanFrame frame{.id = cansimple::frame_id(robot_.drives[drive].node, cansimple::Command::kHeartbeat),
+                       .size = 8};
+        cansimple::put_u32(frame, 0, axis_error);
+        ASSERT_EQ(hub_->send(frame), LinkResult::kOk);
     }
 
     // The core is there, with a sample that says what it sent and measured.
@@ -131,6 +158,7 @@ class LoopTest : public testing::Test {
                          .worker_timeout_ns = 500 * kPeriodNs,
                          .worker_required = true,
                          .realtime_missing = false};
+    FakeLines lines_;
     std::optional<Loop> loop_;
     std::int64_t now_ns_{1'000'000'000};
 };
@@ -338,6 +366,17 @@ TEST_F(LoopTest, WithoutACoreItHoldsWhatTheDrivesReport) {
     EXPECT_EQ(values.at(kGripper), 0.0);
 }
 
+TEST_F(LoopTest, WhatTheDrivesReportedLongBeforeTheStartIsNoMeasurement) {
+    drive_reports(kJoint, 1.25, 0.0);
+    frames_.discard_received();
+    stop();
+    cycle();
+    EXPECT_FALSE(taken().contains(kJoint));
+    drive_reports(kJoint, 1.5, 0.0);
+    cycle();
+    EXPECT_NEAR(taken().at(kJoint), 1.5, 1e-6);
+}
+
 TEST_F(LoopTest, PositionThatNobodyKnowsIsWithheldAndCounted) {
     stop();
     cycle();
@@ -436,6 +475,209 @@ TEST_F(LoopTest, UnreadableRecordIsAStopUntilItIsMended) {
     cycle();
     EXPECT_EQ(mailbox_.standing.load(), StopCause::kNone);
     EXPECT_EQ(flag(), 1u);
+}
+
+TEST_F(LoopTest, ContactsAreLookedAtInEachPeriod) {
+    config_.estop_lines = true;
+    config_.estop_discrepancy_ns = 10 * kPeriodNs;
+    restart();
+    run_core();
+    EXPECT_EQ(flag(), 0u);
+    lines_.estop.open = {false, true};
+    cycle_with_core();
+    EXPECT_EQ(flag(), 1u);
+    EXPECT_EQ(published().cause, StopCause::kEstopLine);
+    EXPECT_EQ(mailbox_.estop_open.load(), 2u);
+    EXPECT_EQ(taken().size(), 3u) << "the daemon's own stop frames, in the same period";
+    lines_.estop.readable = false;
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.standing.load(), StopCause::kEstopLineUnreadable);
+    EXPECT_FALSE(mailbox_.estop_readable.load());
+}
+
+TEST_F(LoopTest, EnableLineFollowsThePermission) {
+    config_.enable_line = true;
+    restart();
+    cycle();
+    EXPECT_EQ(lines_.levels, std::vector<bool>{false}) << "the first thing it is told";
+    attach_core();
+    cycle_with_core();
+    cycle_with_core();
+    cycle_with_core();
+    EXPECT_EQ(lines_.levels, (std::vector<bool>{false, true})) << "told when it changes";
+    EXPECT_TRUE(mailbox_.enable.load());
+    stop();
+    cycle_with_core();
+    EXPECT_EQ(lines_.levels, (std::vector<bool>{false, true, false}));
+    EXPECT_FALSE(mailbox_.enable.load());
+}
+
+TEST_F(LoopTest, EnableLineFallsForADeadCore) {
+    config_.enable_line = true;
+    restart();
+    run_core();
+    ASSERT_TRUE(lines_.levels.back());
+    for (int i = 0; i < 5; ++i) cycle();
+    EXPECT_FALSE(lines_.levels.back());
+}
+
+TEST_F(LoopTest, EnableLineCanPulseAndIsStillUnderAStop) {
+    config_.enable_line = true;
+    restart(true);
+    run_core();
+    lines_.levels.clear();
+    for (int i = 0; i < 4; ++i) cycle_with_core();
+    ASSERT_EQ(lines_.levels.size(), 4u);
+    for (std::size_t i = 1; i < 4; ++i) EXPECT_NE(lines_.levels[i], lines_.levels[i - 1]);
+    stop();
+    cycle_with_core();
+    lines_.levels.clear();
+    for (int i = 0; i < 4; ++i) cycle_with_core();
+    for (const bool level : lines_.levels) EXPECT_FALSE(level);
+}
+
+TEST_F(LoopTest, EnableLineThatDoesNotObeyIsAStopAndIsToldAgain) {
+    config_.enable_line = true;
+    restart();
+    run_core();
+    lines_.broken = true;
+    stop();
+    cycle_with_core();
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.standing.load(), StopCause::kEnableLineFailed);
+    lines_.levels.clear();
+    cycle_with_core();
+    EXPECT_EQ(lines_.levels, std::vector<bool>{false}) << "until it does";
+    lines_.broken = false;
+    cycle_with_core();
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.standing.load(), StopCause::kNone);
+}
+
+TEST_F(LoopTest, ARobotWithoutAnEnableLineTellsNone) {
+    run_core();
+    stop();
+    cycle();
+    EXPECT_TRUE(lines_.levels.empty());
+}
+
+TEST_F(LoopTest, DriveErrorOnTheBusStopsAnArmedRobot) {
+    config_.drive_faults = Reaction::kStop;
+    restart();
+    run_core();
+    drive_heartbeat(kSpindle, 0x40);
+    cycle_with_core();
+    cycle_with_core();
+    EXPECT_EQ(flag(), 0u) << "at rest the core refuses to arm";
+    core_data_.mode = shm::Mode::kArmed;
+    cycle_with_core();
+    EXPECT_EQ(published().cause, StopCause::kDriveFault);
+    core_data_.mode = shm::Mode::kEstop;
+    cycle_with_core();
+    mailbox_.resets.fetch_add(1);
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.reset_refused_for.load(), StopCause::kDriveFault);
+    drive_heartbeat(kSpindle, 0);
+    cycle_with_core();
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.standing.load(), StopCause::kNone);
+}
+
+TEST_F(LoopTest, DriveErrorThatOnlyTheCoreHeardStopsToo) {
+    config_.drive_faults = Reaction::kStop;
+    restart();
+    core_data_.mode = shm::Mode::kArmed;
+    run_core();
+    ASSERT_EQ(flag(), 0u);
+    ++core_data_.counters[static_cast<std::size_t>(shm::Counter::kDriveErrors)];
+    cycle_with_core();
+    EXPECT_EQ(published().cause, StopCause::kDriveFault);
+}
+
+TEST_F(LoopTest, OverrunsOfTheCoreAreCountedFromItsSegment) {
+    config_.core_overruns = Reaction::kStop;
+    config_.overrun_limit = 3;
+    config_.overrun_window_ns = 80 * kPeriodNs;
+    restart();
+    constexpr auto kOverruns = static_cast<std::size_t>(shm::Counter::kOverruns);
+    core_data_.counters[kOverruns] = 1'000;  // before this daemon came
+    core_data_.mode = shm::Mode::kArmed;
+    run_core();
+    ASSERT_EQ(flag(), 0u);
+    core_data_.counters[kOverruns] += 2;
+    cycle_with_core();
+    EXPECT_EQ(flag(), 0u);
+    core_data_.counters[kOverruns] += 1;
+    cycle_with_core();
+    EXPECT_EQ(published().cause, StopCause::kCoreOverruns);
+}
+
+TEST_F(LoopTest, OverrunsOfAnotherCoreAreNotComparedWithItsPredecessors) {
+    config_.core_overruns = Reaction::kStop;
+    config_.overrun_limit = 3;
+    config_.overrun_window_ns = 80 * kPeriodNs;
+    restart();
+    core_data_.mode = shm::Mode::kArmed;
+    run_core();
+    core_data_.boot_id = 2;
+    core_data_.counters[static_cast<std::size_t>(shm::Counter::kOverruns)] = 50;
+    cycle_with_core();
+    EXPECT_EQ(flag(), 0u);
+}
+
+TEST_F(LoopTest, HealthIsJudgedFromTheSample) {
+    config_.temperature = {Reaction::kStop, 95'000, 90'000, false};
+    config_.memory_pressure = {Reaction::kWarn, 5'000, 2'500, false};
+    config_.health_max_age_ns = 20 * kPeriodNs;
+    restart();
+    run_core();
+    mailbox_.memory_pressure = 6'000;
+    mailbox_.temperature = 94'999;
+    mailbox_.health_samples.fetch_add(1);
+    cycle_with_core();
+    EXPECT_EQ(flag(), 0u);
+    EXPECT_EQ(mailbox_.warnings.load(), 1u << static_cast<std::uint32_t>(StopCause::kMemoryPressure));
+    for (int i = 0; i < 19; ++i) cycle_with_core();
+    EXPECT_EQ(flag(), 0u);
+    cycle_with_core();
+    EXPECT_EQ(published().cause, StopCause::kHealthUnreadable) << "the sampling thread hangs";
+    mailbox_.temperature = 95'000;
+    mailbox_.health_samples.fetch_add(1);
+    cycle_with_core();
+    EXPECT_EQ(mailbox_.standing.load(), StopCause::kTemperature);
+}
+
+TEST_F(LoopTest, EachPeriodLeavesAnEntryOfEvidence) {
+    auto ring = std::move(EvidenceRing::open(run_.path() / "evidence.ring").value());
+    restart(false, &ring);
+    core_data_.mode = shm::Mode::kArmed;
+    run_core();
+    core_data_.wake_latency_ns = 7'000;
+    core_data_.cycle_time_ns = 42'000;
+    stop();
+    cycle_with_core();
+    EXPECT_EQ(ring.last(), 11u);
+    const EvidenceEntry before = ring.entry(10).value();
+    const EvidenceEntry entry = ring.entry(11).value();
+    EXPECT_EQ(entry.mono_ns, now_ns_);
+    EXPECT_EQ(before.latch_sequence, 0u);
+    EXPECT_EQ(entry.latch_sequence, 1u);
+    EXPECT_EQ(static_cast<StopCause>(entry.cause), StopCause::kOperator);
+    EXPECT_EQ(static_cast<shm::Mode>(entry.core_mode), shm::Mode::kArmed);
+    EXPECT_EQ(entry.core_cycle, core_data_.cycle);
+    EXPECT_EQ(entry.core_wake_latency_ns, 7'000);
+    EXPECT_EQ(entry.core_cycle_time_ns, 42'000);
+    EXPECT_EQ(entry.sent[kSpindle], 10.0);
+    EXPECT_EQ(entry.state[0], core_data_.state[0]);
+    for (const EvidenceFlag flag :
+         {EvidenceFlag::kOperatorStop, EvidenceFlag::kStopTaken, EvidenceFlag::kStopFrames}) {
+        EXPECT_NE(entry.flags & bit(flag), 0u) << static_cast<int>(flag);
+        EXPECT_EQ(before.flags & bit(flag), 0u) << static_cast<int>(flag);
+    }
+    EXPECT_NE(entry.flags & bit(EvidenceFlag::kCoreBeat), 0u);
+    EXPECT_NE(entry.flags & bit(EvidenceFlag::kCoreArmed), 0u);
+    EXPECT_EQ(entry.flags & bit(EvidenceFlag::kArmPermitted), 0u);
+    EXPECT_NE(before.flags & bit(EvidenceFlag::kArmPermitted), 0u);
 }
 
 }  // namespace

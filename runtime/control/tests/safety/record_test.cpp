@@ -109,6 +109,13 @@ TEST_F(Record, ForeignFilesAreDamage) {
     expect_damage("huge");
 }
 
+// Hazard: a file that the daemon cannot survive, so that it never starts again.
+TEST_F(Record, DeepNestingIsDamageAndNoOverflow) {
+    expect_saved(kStopped);
+    write(R"({"checksum":"0","a":)" + std::string(30'000, '[') + std::string(30'000, ']') + "}");
+    expect_damage("nested");
+}
+
 TEST_F(Record, RecordThatContradictsItselfIsDamage) {
     for (const auto& record : {LatchRecord{.latch_sequence = 8,
                                            .last_sequence = 7,

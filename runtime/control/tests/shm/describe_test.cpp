@@ -31,6 +31,10 @@ TEST(DescribeLayout, CoversEveryByteOfTheData) {
     expect_gapless(layout["state"], "header.", 0, sizeof(Header));
     expect_gapless(layout["state"], "data.", offsetof(StateSegment, data), sizeof(StateData));
     expect_gapless(layout["state"], "wake.", offsetof(StateSegment, wake), sizeof(Histogram));
+    expect_gapless(layout["state"], "read.", offsetof(StateSegment, read), sizeof(Histogram));
+    expect_gapless(layout["state"], "estimate.", offsetof(StateSegment, estimate), sizeof(Histogram));
+    expect_gapless(layout["state"], "shield.", offsetof(StateSegment, shield), sizeof(Histogram));
+    expect_gapless(layout["state"], "write.", offsetof(StateSegment, write), sizeof(Histogram));
     expect_gapless(layout["safety"], "data.", offsetof(SafetySegment, data), sizeof(SafetyData));
     EXPECT_EQ(layout["state"]["size"], sizeof(StateSegment));
     EXPECT_EQ(layout["safety"]["magic"], kSafetyMagic);
@@ -40,6 +44,8 @@ TEST(DescribeLayout, NamesEveryCounterOnce) {
     const auto layout = describe_layout();
     EXPECT_EQ(layout["enums"]["Counter"].size(), static_cast<std::size_t>(Counter::kCount));
     EXPECT_EQ(layout["enums"]["Counter"]["drive_errors"], static_cast<int>(Counter::kDriveErrors));
+    EXPECT_EQ(layout["enums"]["Counter"]["attitude_gated"], static_cast<int>(Counter::kAttitudeGated));
+    EXPECT_EQ(layout["enums"]["EstimateHealth"]["unhealthy"], static_cast<int>(EstimateHealth::kUnhealthy));
     EXPECT_EQ(layout["enums"]["Mode"]["estop"], static_cast<int>(Mode::kEstop));
 }
 

@@ -127,7 +127,7 @@ INSTANTIATE_TEST_SUITE_P(
                 sizeof(StateSegment),
                 {kStateMagic, kLayoutVersion + 1, kGood.size},
                 true,
-                "version 2"},
+                "version 3"},
         Refusal{"header_size", sizeof(StateSegment), {kStateMagic, kLayoutVersion, 8}, true, "header says 8"},
         Refusal{"file_size", 4096, kGood, true, "has 4096 bytes"},
         Refusal{"not_sealed", sizeof(StateSegment), kGood, false, "sealed"}),

@@ -237,5 +237,37 @@ TEST(StateSets, ALongTraceShowsItsLastRows) {
     EXPECT_EQ(state[0], 249.0);
 }
 
+RobotConfig teleoperated() {
+    RobotConfig config = bench_arm(kPatientHz);
+    config.inputs = {{.name = "forward", .unit = "m/s", .limits = {-0.4, 0.4}, .max_age_ns = 200'000'000}};
+    return config;
+}
+
+// Rule 6: a controller that hands on what an operator who is gone asked for.
+TEST_F(Verify, ShowsInputsAtTheirLimitsAndTooOld) {
+    const auto blind = examine_source(R"((module
+        (import "command" "set" (func $set (param i32 f64) (result i32)))
+        (import "state" "get" (func $get (param i32) (result f64)))
+        (func (export "process") (param i64)
+          (drop (call $set (i32.const 3) (call $get (i32.const 5)))))))",
+                                      teleoperated());
+    ASSERT_FALSE(blind);
+    EXPECT_EQ(blind.error().state, "inputs.stale");
+    EXPECT_EQ(blind.error().channel, "rail");
+    const auto careful = examine_source(R"((module
+        (import "command" "set" (func $set (param i32 f64) (result i32)))
+        (import "state" "get" (func $get (param i32) (result f64)))
+        (import "state" "count" (func $count (result i32)))
+        (func (export "process") (param i64) (local $wish f64)
+          (if (i32.ne (call $count) (i32.const 6)) (then (unreachable)))
+          (local.set $wish (call $get (i32.const 5)))
+          (if (f64.ne (local.get $wish) (local.get $wish)) (then (local.set $wish (f64.const 0))))
+          (drop (call $set (i32.const 3) (local.get $wish))))))",
+                                        teleoperated(), Trace{std::vector<double>(5)});
+    ASSERT_TRUE(careful) << careful.error().error;
+    EXPECT_EQ(careful->states, (std::vector<std::string>{"zero", "limits.min", "limits.max", "random",
+                                                         "inputs.stale", "trace"}));
+}
+
 }  // namespace
 }  // namespace holdfast::verify

@@ -1,6 +1,8 @@
 // Good controllers get what DESIGN §3 promises; every bad one gets its sentence, and hurts nobody else.
 #include "wasm/controller.hpp"
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -219,6 +221,36 @@ TEST_F(ControllerTest, ATickIsNeverInterruptedBeforeItsBudgetHasPassed) {
     }
 }
 
+// Of a shared budget nothing may be exceeded: three whole milliseconds are at most three increments. A busy
+// machine may add some before they are read, but not in every try; the whole budget would be nine.
+TEST_F(ControllerTest, ATickWithASharedBudgetIsInterruptedBeforeThatHasPassed) {
+    timer.reset();
+    const auto endless = load("endless_loop", bench_arm());
+    ASSERT_TRUE(endless);
+    std::atomic<int> increments{0};
+    std::jthread thread([&](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            engine->increment_epoch();
+            ++increments;
+        }
+    });
+    int fewest = 100;
+    TickOutput output;
+    for (std::int64_t tick = 0; tick < 20; ++tick) {
+        const int before = increments;
+        EXPECT_EQ((*endless)->tick(tick, {.state = {}, .sim_time_ns = 0, .left_ns = 3'900'000}, output),
+                  TickResult::kDeadline);
+        fewest = std::min(fewest, increments - before);
+    }
+    EXPECT_LE(fewest, 4) << "increments, one of which may have been counted late";
+    const std::string message = (*endless)->trap_message();
+    EXPECT_NE(
+        message.find("the controller that runs left it 3.9 ms of the 8 ms that both share; bound its loops"),
+        std::string::npos)
+        << message;
+}
+
 // The epoch in which a tick begins is not a whole one: eight more increments may come within less than 8 ms.
 TEST_F(ControllerTest, EightIncrementsDoNotInterruptATickOfEightMilliseconds) {
     timer.reset();
@@ -326,6 +358,15 @@ TEST_F(ControllerTest, TheConstantExampleRampsToItsVelocity) {
     EXPECT_DOUBLE_EQ(spindle_at(100), 2.5);
     EXPECT_EQ(spindle_at(200), 5.0);
     EXPECT_EQ(spindle_at(1000), 5.0);
+}
+
+// Opening one waits for its writer: the control socket would answer nobody, not even who asks to disarm.
+TEST_F(ControllerTest, AFifoIsRefusedAtOnce) {
+    const auto fifo = folder / "fifo.cwasm";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    const auto loaded = Controller::load(engine, bench_arm(), fifo);
+    ASSERT_FALSE(loaded);
+    EXPECT_TRUE(loaded.error().message.starts_with("load: ")) << loaded.error().message;
 }
 
 TEST_F(ControllerTest, AFileThatIsNoCompiledControllerIsRefused) {

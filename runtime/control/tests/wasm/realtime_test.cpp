@@ -1,52 +1,9 @@
 // What a real-time process must be spared: allocations in tick() (DESIGN §3, TESTS 10) and signal handlers.
-// Every allocation of this executable and of wasmtime's library in it goes through the functions below, which
-// count.
-#include <malloc.h>
-
-#include <cerrno>
 #include <csignal>
-#include <cstdlib>
 
 #include "bench_arm.hpp"
+#include "counted_allocations.hpp"
 #include "workshop.hpp"
-
-// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): glibc's own names
-extern "C" {
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t count, std::size_t size);
-void* __libc_realloc(void* old, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-}
-// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
-
-namespace {
-// Of the calling thread: the epoch timer's may allocate when it likes.
-constinit thread_local std::uint64_t allocations = 0;
-}  // namespace
-
-extern "C" {
-void* malloc(std::size_t size) noexcept {
-    ++allocations;
-    return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_calloc(count, size);
-}
-void* realloc(void* old, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_realloc(old, size);
-}
-void* memalign(std::size_t alignment, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_memalign(alignment, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept { return memalign(alignment, size); }
-int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
-    *result = memalign(alignment, size);
-    return *result == nullptr ? ENOMEM : 0;
-}
-}
 
 namespace holdfast::wasm {
 namespace {
@@ -58,20 +15,20 @@ class RealtimeTest : public Workshop {
         const std::array<double, 5> state{0.1, 0.2, 0.3, 0.4, 0.5};
         TickOutput output;
         bool all = true;
-        const std::uint64_t before = allocations;
+        const std::uint64_t before = allocations();
         for (std::int64_t tick = 0; tick < ticks; ++tick) {
             all &= controller.tick(tick, {.state = state, .sim_time_ns = tick}, output) == expected;
         }
-        const std::uint64_t after = allocations;
+        const std::uint64_t after = allocations();
         EXPECT_TRUE(all);
         return after - before;
     }
 };
 
 TEST_F(RealtimeTest, TheCounterSeesThisExecutableAndTheLibrary) {
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = allocations();
     ::operator delete(::operator new(1));
-    EXPECT_GT(allocations, before);
+    EXPECT_GT(allocations(), before);
     const auto traps = load("assertion", bench_arm(1));
     ASSERT_TRUE(traps);
     EXPECT_GT(count(**traps, 1, TickResult::kTrap), 0u);  // wasmtime records the trap on the heap

@@ -1,0 +1,154 @@
+"""What a scenario inside the robot works with: the robot under test, the load beside it, and how it reports.
+
+A body runs on the guest of a virtual machine (`InGuest`) and, with few trials, on the processes of a host session
+(the tests): both are a `Rig`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO, TypeVar
+
+from holdfast.places import run_directory
+
+T = TypeVar("T")
+_CONTROLLERS = Path("/usr/share/holdfast/controllers")
+_SCRATCH = "/var/tmp"  # noqa: S108 - a disk, in a bench image
+_READY_POLL_S = 5.0
+_READY_POLLS = 60
+
+
+class ScenarioError(Exception):
+    """The robot did not do what the scenario needs; the message says what was seen."""
+
+
+class Reporter:
+    """Writes JSON lines to whoever started the scenario."""
+
+    def __init__(self, port: TextIO) -> None:
+        self._port = port
+
+    def line(self, **fields: Any) -> None:
+        """Write one line at once, with the guest's clock: the kernel's messages show it only while it boots."""
+        self._port.write(json.dumps({"clock_s": round(time.monotonic(), 3), **fields}) + "\n")
+        self._port.flush()
+
+
+class Rig(Protocol):
+    """The robot under test, from inside."""
+
+    @property
+    def run_directory(self) -> Path:
+        """Where its sockets are."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until core, safety daemon and worker run."""
+        ...
+
+    async def deploy(self, controller: str) -> None:
+        """Have a controller of the examples or of the bench verified and activated, by its file name."""
+        ...
+
+    def core_pid(self) -> int:
+        """Return the process id of holdfast-control."""
+        ...
+
+
+class InGuest:
+    """The robot that this process runs on: systemd, the installed CLI, the image's controllers."""
+
+    @property
+    def run_directory(self) -> Path:
+        """Where its sockets are."""
+        return run_directory()
+
+    async def ready(self) -> None:
+        """Wait for holdfast.target.
+
+        Raises:
+            ScenarioError: it was not reached; names what was still to come.
+        """
+        for _ in range(_READY_POLLS):
+            if _systemctl("is-active", "holdfast.target") == "active":
+                return
+            await asyncio.sleep(_READY_POLL_S)
+        raise ScenarioError(
+            f"holdfast.target was not reached in {_READY_POLLS * _READY_POLL_S:.0f} s; failed units: "
+            f"{_systemctl('list-units', '--failed', '--plain', '--no-legend')}; waiting: "
+            f"{_systemctl('list-jobs', '--no-legend')}"
+        )
+
+    async def deploy(self, controller: str) -> None:
+        """Use the CLI as a person on the robot would.
+
+        Raises:
+            ScenarioError: it was rejected.
+        """
+        command = ("holdfast", "robot", "deploy", str(_CONTROLLERS / controller), "--json")
+        done = subprocess.run(
+            command,
+            env={**os.environ, "HOLDFAST_ROBOT": "local"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ScenarioError(f"{' '.join(command)}: {done.stdout.strip()} {done.stderr.strip()}")
+
+    def core_pid(self) -> int:
+        """Ask systemd for the main process of the core's unit."""
+        return int(_systemctl("show", "--property=MainPID", "--value", "holdfast-control.service"))
+
+
+@contextmanager
+def load_beside(command: Sequence[str]) -> Iterator[None]:
+    """Keep the machine busy with a program.
+
+    Raises:
+        ScenarioError: it ended by itself: there was no load.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=_SCRATCH if Path(_SCRATCH).is_dir() else None,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+        if process.poll() is not None:
+            raise ScenarioError(
+                f"{command[0]} ended by itself with code {process.returncode}: there was no load"
+            )
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def until(what: str, probe: Callable[[], Awaitable[T | None]], poll_s: float, limit_s: float) -> T:
+    """Ask again and again until the answer is true.
+
+    Raises:
+        ScenarioError: it was not within `limit_s`; names `what` was waited for.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit_s
+    while True:
+        if seen := await probe():
+            return seen
+        if loop.time() > end:
+            raise ScenarioError(f"waited {limit_s:g} s in vain: {what}")
+        await asyncio.sleep(poll_s)
+
+
+def _systemctl(*arguments: str) -> str:
+    return subprocess.run(
+        ("systemctl", *arguments), capture_output=True, text=True, check=False
+    ).stdout.strip()

@@ -1,0 +1,61 @@
+"""Running one of the guest's scenarios in virtual time: boot, progress, lines as they come, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from holdfast.command import errors as terminal
+from holdfast_bench.qemu import run_virtual
+from holdfast_bench.result import BenchError, scenario_directory
+from holdfast_image.build import build_image, repository_root
+
+BOOT_S = 45
+"""Virtual seconds from power-on to the scenario's end that are not its own; only the progress bar needs them."""
+
+
+def example_robot(name: str) -> dict[str, str]:
+    """Return the credentials that make the guest the robot of examples/robots/NAME."""
+    file: Path = repository_root() / "examples" / "robots" / name
+    return {"holdfast.robot-toml": file.read_text(encoding="utf-8")}
+
+
+def run_in_guest(
+    request: Mapping[str, Any],
+    *,
+    virtual_s: int,
+    limit_s: float,
+    credentials: Mapping[str, str] | None = None,
+    on_line: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Boot the image, let holdfast_bench.guest run the scenario `request["name"]`, and return what it measured.
+
+    `virtual_s` is about how long it takes on the guest's clock, `limit_s` how long it may take here.
+
+    Raises:
+        BenchError: the guest reported an error, or nothing.
+    """
+    name = str(request["name"])
+    image = build_image(repository_root())
+    with Progress(console=terminal) as progress:
+        task = progress.add_task(
+            f"{name}: {virtual_s} virtual seconds and the boot", total=virtual_s + BOOT_S
+        )
+        done = run_virtual(
+            image,
+            request,
+            directory=scenario_directory(name),
+            credentials=credentials,
+            limit_s=limit_s,
+            on_line=on_line,
+            on_clock=lambda clock_s: progress.update(task, completed=clock_s),
+        )
+    for line in done.lines:
+        if "error" in line:
+            raise BenchError(f"in the guest: {line['error']}")
+        if "result" in line:
+            return {**line["result"], "virtual_s": done.virtual_s, "real_s": round(done.real_s, 1)}
+    raise BenchError(f"the guest ended without a result; see {scenario_directory(name)}")

@@ -1,0 +1,228 @@
+"""The bodies of the virtual-time scenarios on real processes of this machine, with few trials.
+
+Such a machine keeps no deadlines, so nothing here judges a figure: what is proved is that the figures are measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.daemons import SafetyClient
+from holdfast.host_session import HostSession
+from holdfast.layout import load_layout
+from holdfast_bench import estop_1000
+from holdfast_bench.guest.__main__ import SCENARIOS, run
+from holdfast_bench.guest.deadlines import measure_loop
+from holdfast_bench.guest.estop_trials import by_drive, figures, first_changes
+from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
+from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
+from holdfast_bench.result import BenchError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+READY_S = 120.0
+IDLE_LOAD = (sys.executable, "-c", "import time; time.sleep(3600)")
+CORE_TIMEOUT_MS = 3000
+
+Body = Callable[[Rig], Awaitable[None]]
+
+
+class OnHost:
+    """A host session as the rig of a scenario."""
+
+    def __init__(self, session: HostSession) -> None:
+        self._session = session
+
+    @property
+    def run_directory(self) -> Path:
+        return self._session.run_directory
+
+    async def ready(self) -> None:
+        await self._session.wait_ready(READY_S)
+
+    async def deploy(self, controller: str) -> None:
+        folders = ("examples/controllers", "hil_tests/controllers")
+        file = next(f for folder in folders if (f := REPOSITORY / folder / controller).is_file())
+        await self._session.target.deploy(file.stem, "", file.read_bytes())
+
+    def core_pid(self) -> int:
+        return self._session.children["control"].pid
+
+
+@pytest.fixture
+def on_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Body], None]]:
+    """Run a body on one of the example robots."""
+    monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_TIMEOUT_MS", "60000")
+    monkeypatch.setenv("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", str(CORE_TIMEOUT_MS))
+    place = Path(tempfile.mkdtemp(prefix="hf-"))  # sockets need a short path
+
+    def run_on(robot: str, body: Body) -> None:
+        async def whole() -> None:
+            file = REPOSITORY / "examples" / "robots" / f"{robot}.toml"
+            session = HostSession(file, tmp_path / "logs", place)
+            try:
+                await session.start(lambda _: None)
+                await body(OnHost(session))
+            except BaseException:
+                for log in ("plant", "safety", "control", "worker"):
+                    text = (tmp_path / "logs" / f"{log}.log").read_text(errors="replace")
+                    print(f"--- {log}\n{text[-3000:]}")
+                raise
+            finally:
+                await session.close()
+
+        asyncio.run(whole())
+
+    yield run_on
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def lines_of(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_stops_are_measured_at_the_drives(on_robot: Callable[[str, Body], None], tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        said = io.StringIO()
+        result = await run({"name": "estop-1000", "trials": 3, "seed": 5}, rig, Reporter(said))
+        trials = [line["trial"] for line in lines_of(said)]
+        assert [trial["path"] for trial in trials] == ["flag", "bus"] * 3
+        phases = random.Random(5)  # noqa: S311
+        assert [t["phase_us"] for t in trials] == [
+            pytest.approx(phases.uniform(0.0, 10_000.0), abs=0.1) for _ in trials
+        ]
+        for trial in trials:
+            # Nothing arrives before its cause: the flag, or the end of the silence that the daemon waits for.
+            least_us = 0.0 if trial["path"] == "flag" else (CORE_TIMEOUT_MS - 2) * 1000.0
+            assert trial["reaction_us"] >= least_us
+        assert result["paths"]["bus"]["trials"] == 3
+        assert result["paths"]["bus"]["over_limit"] == 3, "this daemon waits longer than the limit"
+        assert result["enable_line"] == "not configured"
+
+        kept = estop_1000.keep_samples(trials, result, tmp_path)
+        with Path(kept["samples"]).open() as table:
+            assert [row["path"] for row in csv.DictReader(table)] == ["flag", "bus"] * 3
+        assert Path(kept["plot"]).read_bytes().startswith(b"\x89PNG")
+        with pytest.raises(BenchError, match="2 samples of the path bus"):
+            estop_1000.keep_samples(trials[:-1], result, tmp_path)
+
+    on_robot("diff_drive", body)
+
+
+async def wire(run_directory: Path, line: Path) -> None:
+    """Stand in for a daemon's enable line: low as long as a stop is latched."""
+    async with await SafetyClient.connect(run_directory) as safety:
+        segment = await safety.segment(await load_layout())
+        with contextlib.closing(segment):
+            while True:
+                with line.open("r+") as level:
+                    level.write("0" if segment.read()["latch_sequence"] else "1")
+                await asyncio.sleep(0.001)
+
+
+def test_the_enable_line_is_measured_where_there_is_one(
+    on_robot: Callable[[str, Body], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = tmp_path / "enable"
+    line.write_text("1")
+    monkeypatch.setenv("HOLDFAST_PLANT_ENABLE_LINE", str(line))
+
+    async def body(rig: Rig) -> None:
+        said = io.StringIO()
+        wiring = asyncio.create_task(wire(rig.run_directory, line))
+        result = await run({"name": "estop-1000", "trials": 1, "seed": 5}, rig, Reporter(said))
+        wiring.cancel()
+        await asyncio.gather(wiring, return_exceptions=True)
+        assert list(result["paths"]) == ["flag", "bus", "enable"]
+        assert result["enable_line"] == "watched"
+        assert lines_of(said)[-1]["trial"]["reaction_us"] >= (CORE_TIMEOUT_MS - 2) * 1000.0
+
+    on_robot("diff_drive", body)
+
+
+@pytest.fixture
+def chip(tmp_path: Path) -> Path:
+    """What gpio-sim shows of a chip below configfs."""
+    chip = tmp_path / "chip"
+    (chip / "bank0").mkdir(parents=True)
+    (chip / "bank0/chip_name").write_text("gpiochip3\n")
+    (chip / "dev_name").write_text("gpio-sim.0\n")
+    (chip / "live").write_text("0\n")
+    return chip
+
+
+def test_a_chip_is_made_as_the_kernel_wants_it(chip: Path) -> None:
+    lines = make_chip(chip, Path("/sys/devices/platform"))
+    assert lines == Path("/sys/devices/platform/gpio-sim.0/gpiochip3")
+    assert (chip / "bank0/label").read_text() == LABEL
+    assert (chip / "bank0/num_lines").read_text() == str(LINES)
+    assert (chip / "live").read_text() == "1"
+
+
+def test_a_chip_that_is_there_is_left_as_it_is(chip: Path) -> None:
+    (chip / "live").write_text("1\n")
+    make_chip(chip, Path("/sys/devices/platform"))
+    assert not (chip / "bank0/label").exists(), "the kernel refuses to change a live chip"
+
+
+def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str, Body], None]) -> None:
+    async def body(rig: Rig) -> None:
+        said = io.StringIO()
+        result = await measure_loop(rig, "sine_joints.wat", IDLE_LOAD, 2, Reporter(said))
+        assert result["cycles"] >= 2000
+        assert result["drives"] == 12
+        assert result["mode"] == "running"
+        assert result["controller"]["state"] == "running"
+        assert result["cycle_us"]["max"] >= result["cycle_us"]["p50"] > 0
+        assert lines_of(said)[0]["event"] == "start"
+
+        with pytest.raises(ScenarioError, match="there was no load"):
+            await measure_loop(rig, "sine_joints.wat", (sys.executable, "-c", ""), 1, Reporter(said))
+        with pytest.raises(ScenarioError, match="no scenario 'estop' here"):
+            await run({"name": "estop"}, rig, Reporter(said))
+
+    on_robot("quadruped", body)
+
+
+def test_every_virtual_scenario_has_a_body() -> None:
+    from holdfast_bench.cli import SCENARIOS as OFFERED
+
+    assert {name for name, scenario in OFFERED.items() if scenario.virtual_time} == set(SCENARIOS)
+
+
+def test_only_velocity_inputs_count() -> None:
+    frames = [
+        [10, "left", 0x0D, 1.0],
+        [11, "left", 0x07, 8.0],
+        [12, "right", 0x0D, None],
+        [13, "left", 0x0D, 0.5],
+    ]
+    assert by_drive(frames) == {"left": [(10, 1.0), (13, 0.5)]}
+
+
+def test_the_first_other_value_is_the_stop() -> None:
+    heard = {"left": [(10, 1.0), (11, 1.0), (12, 0.99), (13, 0.0)], "right": [(10, -2.0), (11, -2.0)]}
+    assert first_changes(heard, {"left": 1.0, "right": -2.0}) == {"left": 12}
+
+
+def test_a_drive_told_to_go_faster_is_no_stop() -> None:
+    with pytest.raises(ScenarioError, match="no way to stop"):
+        first_changes({"left": [(10, 1.0), (11, 1.1)]}, {"left": 1.0})
+
+
+def test_figures_keep_the_slowest_trial() -> None:
+    found = figures([float(n) for n in range(1000, 0, -1)], limit_us=998.5)
+    assert found["reaction_us"] == {"p50": 500.0, "p99": 990.0, "max": 1000.0}
+    assert found["over_limit"] == 2

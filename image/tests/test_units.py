@@ -1,0 +1,27 @@
+"""What the daemons that move drives need from their units, and from what is loaded before these start."""
+
+from pathlib import Path
+
+import pytest
+
+IMAGE = Path(__file__).parents[1] / "mkosi.extra" / "usr" / "lib"
+SERIAL = {"char-ttyUSB rw", "char-ttyACM rw", "char-ttyS rw", "char-ttyAMA rw"}
+
+
+def values(unit: str, key: str) -> set[str]:
+    """Return all values of a key of a unit."""
+    lines = (IMAGE / "systemd" / "system" / f"{unit}.service").read_text().splitlines()
+    return {value for name, _, value in (line.partition("=") for line in lines) if name == key}
+
+
+@pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control"])
+def test_a_daemon_may_open_the_serial_links_of_robot_toml(unit: str) -> None:
+    assert "dialout" in " ".join(values(unit, "SupplementaryGroups")).split()
+    if values(unit, "DevicePolicy"):
+        assert values(unit, "DeviceAllow") >= SERIAL
+
+
+def test_the_safety_daemon_may_open_its_watchdog() -> None:
+    assert "char-watchdog rw" in values("holdfast-safety", "DeviceAllow")
+    loaded = (IMAGE / "modules-load.d" / "holdfast.conf").read_text().splitlines()
+    assert "watchdog" in loaded, "char-watchdog means nothing to a unit that starts before that module"

@@ -1,0 +1,173 @@
+// The real core, moving a drive, is stopped with SIGSTOP: it neither sends nor beats. The drives get the safe
+// frames of the daemon, and a core that wakes up again finds the stop standing.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <vector>
+
+#include "temporary_directory.hpp"
+#include "test_process.hpp"
+#include "test_robot_toml.hpp"
+
+namespace holdfast::safety {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// Turns the spindle (channel 1) at 10 rad/s.
+constexpr const char* kTurn = R"((module
+  (import "command" "set" (func $set (param i32 f64) (result i32)))
+  (func (export "process") (param i64) (drop (call $set (i32.const 1) (f64.const 10))))))";
+
+constexpr int kJointNode = 1, kSpindleNode = 2, kGripperNode = 3;
+constexpr std::ptrdiff_t kFramesThatProveIt = 100;
+
+class StoppedCore : public testing::Test {
+  protected:
+    // Generous limits: the machine that runs this may be busy, and only silence is what it is about.
+    StoppedCore() {
+        set("HOLDFAST_RUN_DIR", run_.path());
+        set("HOLDFAST_STATE_DIR", state_.path());
+        set("HOLDFAST_SAFETY__CORE_TIMEOUT_MS", "1000");
+        set("HOLDFAST_CONTROL__CONTROLLER_HZ", "1");
+        set("HOLDFAST_CONTROL__OVERRUN_LIMIT", "1000");
+    }
+    ~StoppedCore() override {
+        for (const char* name : variables_) ::unsetenv(name);
+    }
+    void set(const char* name, const std::string& value) {
+        ::setenv(name, value.c_str(), 1);
+        variables_.push_back(name);
+    }
+
+    void SetUp() override {
+        std::ofstream(robot_) << kTestRobotToml;
+        std::ofstream(run_.path() / "turn.wat") << kTurn;
+        plant_.emplace(command(PLANT_EXECUTABLE, {"--record", recording_.string()}),
+                       run_.path() / "plant.log");
+        ASSERT_TRUE(eventually([&] { return plant().is_object(); })) << plant_->log();
+        safety_.emplace(command(SAFETY_EXECUTABLE), run_.path() / "safety.log");
+        ASSERT_TRUE(eventually([&] { return safety().is_object(); })) << safety_->log();
+        core_.emplace(command(CONTROL_EXECUTABLE), run_.path() / "core.log");
+        ASSERT_TRUE(eventually([&] { return control({{"op", "status"}}).is_object(); })) << core_->log();
+        Process verify(command(VERIFY_EXECUTABLE, {"--source", (run_.path() / "turn.wat").string(), "--out",
+                                                   (run_.path() / "turn.cwasm").string()}),
+                       run_.path() / "verify.log");
+        ASSERT_EQ(verify.wait(), 0) << verify.log();
+        const json loaded = control({{"op", "load"},
+                                     {"cwasm", (run_.path() / "turn.cwasm").string()},
+                                     {"name", "turn"},
+                                     {"version", ""},
+                                     {"sha256", std::string(64, '0')}});
+        ASSERT_EQ(loaded["ok"], true) << loaded;
+        json armed;
+        ASSERT_TRUE(eventually([&] { return (armed = control({{"op", "arm"}}))["ok"] == true; })) << armed;
+        ASSERT_TRUE(eventually([&] { return sent_to_spindle() == 10.0 && spindle() > 5.0; }))
+            << plant() << core_->log();
+    }
+
+    std::vector<std::string> command(const char* executable, std::vector<std::string> more = {}) const {
+        std::vector<std::string> all{executable, "--config", robot_.string()};
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }
+    json ask_at(const char* socket, const json& body) const {
+        return ask(run_.path() / socket, body).value_or(json());
+    }
+    json plant() const { return ask_at("plant-control.sock", {{"op", "status"}}); }
+    json safety() const { return ask_at("safety.sock", {{"op", "status"}}); }
+    json control(const json& body) const { return ask_at("control.sock", body); }
+    double spindle() const { return plant()["drives"]["spindle"]["velocity"].get<double>(); }
+
+    double sent_to_spindle() const { return plant()["drives"]["spindle"]["input"].get<double>(); }
+
+    // What one drive was sent, by whom, in order.
+    std::vector<json> received(int node) const {
+        std::vector<json> frames;
+        std::ifstream in(recording_);
+        for (std::string line; std::getline(in, line);) {
+            json frame = json::parse(line, nullptr, false);
+            if (frame.is_object() && frame["node"] == node && frame["value"].is_number())
+                frames.push_back(frame);
+        }
+        return frames;
+    }
+    std::vector<json> from_safety(int node) const {
+        std::vector<json> frames = received(node);
+        std::erase_if(frames, [](const json& frame) { return frame["from"] != "safety"; });
+        return frames;
+    }
+
+    TemporaryDirectory run_, state_;
+    std::vector<const char*> variables_;
+    fs::path robot_ = run_.path() / "robot.toml";
+    fs::path recording_ = run_.path() / "frames.jsonl";
+    std::optional<Process> plant_, safety_, core_;
+};
+
+TEST_F(StoppedCore, IsReplacedByTheDaemonsSafeFrames) {
+    for (const int node : {kJointNode, kSpindleNode, kGripperNode}) EXPECT_TRUE(from_safety(node).empty());
+    core_->signal(SIGSTOP);
+    ASSERT_TRUE(eventually([&] { return safety()["latched"] == true; }));
+    EXPECT_EQ(safety()["cause"], "core_lost");
+    ASSERT_TRUE(eventually([&] { return std::abs(spindle()) < 0.05; })) << plant();
+    ASSERT_TRUE(eventually([&] {
+        const auto frames = from_safety(kSpindleNode);
+        return !frames.empty() && frames.back()["value"] == 0.0;
+    }));
+
+    const std::vector<json> spindle_frames = received(kSpindleNode);
+    const auto first = std::find_if(spindle_frames.begin(), spindle_frames.end(),
+                                    [](const json& frame) { return frame["from"] == "safety"; });
+    ASSERT_NE(first, spindle_frames.begin());
+    const json& last_of_core = *std::prev(first);
+    EXPECT_EQ(last_of_core["value"], 10.0);
+    double before = 10.0;
+    for (auto frame = first; frame != spindle_frames.end(); ++frame) {
+        EXPECT_EQ((*frame)["from"], "safety") << "a stopped core sends nothing";
+        const double value = (*frame)["value"];
+        EXPECT_LE(value, before);
+        before = value;
+    }
+    EXPECT_LT((*first)["value"].get<double>(), 10.0) << "slower in the very first frame";
+    for (const json& frame : from_safety(kGripperNode)) EXPECT_EQ(frame["value"], 0.0);
+    for (const json& frame : from_safety(kJointNode)) {
+        EXPECT_NEAR(frame["value"].get<double>(), received(kJointNode).front()["value"].get<double>(), 1e-3);
+    }
+    const double silence_ms =
+        ((*first)["mono_ns"].get<double>() - last_of_core["mono_ns"].get<double>()) * 1e-6;
+    EXPECT_GE(silence_ms, 990.0) << "not before the time-out";
+    RecordProperty("last_core_frame_to_first_stop_frame_ms", std::to_string(silence_ms));
+
+    core_->signal(SIGCONT);
+    ASSERT_TRUE(eventually([&] { return control({{"op", "status"}})["mode"] == "estop"; }));
+    ASSERT_TRUE(eventually([&] {
+        const std::vector<json> frames = received(kSpindleNode);
+        return std::all_of(frames.end() - kFramesThatProveIt, frames.end(), [](const json& frame) {
+            return frame["from"] == "core" && frame["value"] == 0.0;
+        });
+    })) << "the core obeys again, and the daemon is silent";
+    EXPECT_NEAR(spindle(), 0.0, 0.05);
+}
+
+TEST_F(StoppedCore, LeavesEvidence) {
+    core_->signal(SIGSTOP);
+    const fs::path file = state_.path() / "safety" / "evidence" / "stop-0000000001.evidence";
+    ASSERT_TRUE(eventually([&] { return fs::exists(file); })) << safety_->log();
+    std::ifstream in(file, std::ios::binary);
+    std::string line;
+    std::getline(in, line);
+    const json header = json::parse(line);
+    EXPECT_EQ(header["cause"], "core_lost");
+    EXPECT_GT(header["entries"], 1000);
+    EXPECT_TRUE(eventually([&] { return safety()["evidence"]["saved"] == 1; })) << safety();
+}
+
+}  // namespace
+}  // namespace holdfast::safety

@@ -45,7 +45,10 @@ def plot_reactions(
 
 
 def _reaction_row(count: Any, tail: Any, name: str, sorted_ms: Any, limit_ms: float) -> None:
-    count.hist(sorted_ms, bins=60, color="tab:blue")
+    # Over the whole axis: bins of the samples' own narrow range would be bars too thin to be seen.
+    count.hist(
+        sorted_ms, bins=np.linspace(0.0, 1.05 * max(limit_ms, float(sorted_ms[-1])), 120), color="tab:blue"
+    )
     count.set_title(f"{name}: {len(sorted_ms)} trials, max {sorted_ms[-1]:.3f} ms")
     count.set_ylabel("trials")
     longer = 1.0 - np.arange(len(sorted_ms)) / len(sorted_ms)

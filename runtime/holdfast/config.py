@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from holdfast.bus_load import Devices, LinkLoad, bus_loads
 from holdfast.device_rules import collide, drive_problems, quantity_problem
 from holdfast.errors import ConfigError
+from holdfast.fields import Finite, Limits, Magnitude, Name, Share, Table, Text
 from holdfast.relations import (
     MAX_COUPLINGS,
     MAX_ZONES,
@@ -42,12 +43,6 @@ MIN_BITRATE = 10_000
 MAX_INPUT_CHANNELS = 16
 
 
-def _ordered(limits: list[float]) -> list[float]:
-    if limits[0] >= limits[1]:
-        raise ValueError(f"min {limits[0]:g} is not below max {limits[1]:g}; write [min, max]")
-    return limits
-
-
 def _watchdog_by_number(device: str) -> str:
     if device == "/dev/watchdog":
         raise ValueError(
@@ -56,17 +51,11 @@ def _watchdog_by_number(device: str) -> str:
     return device
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Magnitude = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 ShortMilliseconds = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 ImuNoise = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 RobotId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Limits = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
 _BAUD = (57600, 115200, 230400, 460800, 500000, 921600, 1000000, 1500000, 2000000, 2500000, 3000000, 4000000)
 Link = Annotated[
     str,
@@ -85,18 +74,14 @@ def _canonical(line: str) -> tuple[str, int]:
     return chip, int(number)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Robot(_Table):
+class Robot(Table):
     """Who this robot is. The id becomes a host name and a token of NATS subjects."""
 
     id: RobotId
     model: Text | None = None
 
 
-class Control(_Table):
+class Control(Table):
     """Rates and scheduling of the real-time core."""
 
     tier1_hz: int = Field(1000, ge=100, le=2000)
@@ -112,13 +97,13 @@ class Control(_Table):
     """A controller that is deployed while the robot is armed runs this long beside the active one, unsent."""
     canary_ticks: int = Field(100, ge=0, le=100_000)
     """Then this long with its output held near the active one's."""
-    canary_deviation: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.1
+    canary_deviation: Share = 0.1
     """How near, as a fraction of a channel's range."""
     watch_ticks: int = Field(1000, ge=0, le=100_000)
     """How long it then runs until it is the last known good one."""
 
 
-class Safety(_Table):
+class Safety(Table):
     """What the safety daemon watches, and what it does about it."""
 
     priority: int = Field(95, ge=1, le=99)
@@ -161,7 +146,7 @@ class Safety(_Table):
             yield "temperature_required", 'contradicts temperature = "off"; remove one of them'
 
 
-class Worker(_Table):
+class Worker(Table):
     """The worker's own settings."""
 
     max_tasks: int = Field(1, ge=1, le=64)
@@ -172,7 +157,7 @@ class Worker(_Table):
     """Its monitoring address: the worker reads there whether the link to the fleet is up."""
 
 
-class Model(_Table):
+class Model(Table):
     """A provider of language models."""
 
     provider: Text
@@ -180,7 +165,7 @@ class Model(_Table):
     url: Text | None = None
 
 
-class Agent(_Table):
+class Agent(Table):
     """The language model of the agent loop, and the one to fall back to."""
 
     provider: Text
@@ -188,7 +173,7 @@ class Agent(_Table):
     fallback: Model | None = None
 
 
-class Ota(_Table):
+class Ota(Table):
     """What the robot follows in the fleet's repository."""
 
     controller: Name | None = None
@@ -201,14 +186,14 @@ class Ota(_Table):
     """When an update may be loaded: only while nothing can move, or also between two ticks of a running robot."""
 
 
-class Telemetry(_Table):
+class Telemetry(Table):
     """What is recorded for the fleet, and how much is kept while it cannot be reached."""
 
     buffer_mb: int = Field(500, ge=1, le=1_000_000)
     rate_hz: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
 
 
-class Estimator(_Table):
+class Estimator(Table):
     """The state estimator. Shares are of a channel's largest velocity, so that they fit every joint."""
 
     enabled: bool = True
@@ -236,7 +221,7 @@ class Estimator(_Table):
     """m/s²: an acceleration that differs more from gravity is motion, and says nothing about what is up."""
 
 
-class CommandChannel(_Table):
+class CommandChannel(Table):
     """A value that controllers set and drives follow."""
 
     name: Name
@@ -251,7 +236,7 @@ class CommandChannel(_Table):
     max_jerk: Magnitude | None = None
 
 
-class StateChannel(_Table):
+class StateChannel(Table):
     """A value that controllers read."""
 
     name: Name
@@ -282,7 +267,7 @@ class StateChannel(_Table):
     """Standard deviation of a sample, in its unit; derived by `[estimator]` where it is not given."""
 
 
-class InputChannel(_Table):
+class InputChannel(Table):
     """A set-point from outside the robot; controllers read it like a state, after the states."""
 
     name: Name
@@ -291,7 +276,7 @@ class InputChannel(_Table):
     max_age_ms: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 
 
-class Drive(_Table):
+class Drive(Table):
     """A motor controller on a link."""
 
     name: Name
@@ -308,7 +293,7 @@ class Drive(_Table):
     """cia402: position increments of one motor turn."""
 
 
-class Sensor(_Table):
+class Sensor(Table):
     """A sensor on a link, in the frames of runtime/control/src/sensor/frames.hpp."""
 
     name: Name
@@ -319,7 +304,7 @@ class Sensor(_Table):
     """How often it reports; once a cycle by default."""
 
 
-class LinkSettings(_Table):
+class LinkSettings(Table):
     """What a `can:` link is, beyond its URL."""
 
     name: Name
@@ -369,7 +354,7 @@ class RobotConfig:
         return [channel.name for channel in self.state]
 
 
-_SECTIONS: dict[str, type[_Table]] = {
+_SECTIONS: dict[str, type[Table]] = {
     "robot": Robot,
     "control": Control,
     "safety": Safety,
@@ -449,7 +434,7 @@ def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-TableT = TypeVar("TableT", bound=_Table)
+TableT = TypeVar("TableT", bound=Table)
 
 
 class _Loader:

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from holdfast.fields import Finite, Limits, Magnitude, Name, Share, Table, Text
 
 MAX_COUPLINGS = 16
 MAX_COUPLED_CHANNELS = 8
@@ -21,26 +23,11 @@ MAX_TOOLS = 4
 MAX_BOXES = 16
 
 
-def _ordered(limits: list[float]) -> list[float]:
-    if limits[0] >= limits[1]:
-        raise ValueError(f"min {limits[0]:g} is not below max {limits[1]:g}; write [min, max]")
-    return limits
-
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Magnitude = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Metres = Annotated[float, Field(gt=0, le=1e3, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Limits = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
 Corner = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Coupling(_Table):
+class Coupling(Table):
     """What command channels owe to each other."""
 
     name: Name
@@ -53,7 +40,7 @@ class Coupling(_Table):
     tolerance: Magnitude | None = None
 
 
-class Zone(_Table):
+class Zone(Table):
     """How close something may come before the robot slows down and stops."""
 
     name: Name
@@ -61,17 +48,17 @@ class Zone(_Table):
     slow_below_m: Metres
     stop_below_m: Metres
     hysteresis_m: Metres = 0.05
-    slow_factor: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    slow_factor: Share | None = None
 
 
-class Box(_Table):
+class Box(Table):
     """A box along the axes of the URDF's root frame, m."""
 
     min: Corner
     max: Corner
 
 
-class Workspace(_Table):
+class Workspace(Table):
     """Where the tools may be."""
 
     urdf: Text

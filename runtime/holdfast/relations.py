@@ -285,12 +285,8 @@ def _joints_of_tools(workspace: Workspace, folder: Path, problem: PathProblem) -
         problem(("urdf",), f'"{workspace.urdf}" cannot be read; correct the path')
         return None
     except ElementTree.ParseError:
-        problem(("urdf",), f'"{workspace.urdf}" is not a URDF; check it with check_urdf')
-        return None
+        root = ElementTree.Element("")
     links = {link.get("name") for link in root.findall("link")}
-    if root.tag != "robot" or not links:
-        problem(("urdf",), f'"{workspace.urdf}" is not a URDF; check it with check_urdf')
-        return None
     carriers: dict[str, tuple[str, str, str]] = {}
     for joint in root.findall("joint"):
         kind = joint.get("type", "")
@@ -301,19 +297,26 @@ def _joints_of_tools(workspace: Workspace, folder: Path, problem: PathProblem) -
                 "prismatic; model it with those",
             )
             return None
-        carriers[joint.find("child").get("link")] = (
-            joint.get("name"),
-            kind,
-            joint.find("parent").get("link"),
-        )
+        carriers[_end(joint, "child")] = (joint.get("name"), kind, _end(joint, "parent"))
+    ends = {*carriers, *(parent for _, _, parent in carriers.values())}
+    # A tree: joints between its links, and one link that no joint carries.
+    if root.tag != "robot" or not ends <= links or len(links - carriers.keys()) != 1:
+        problem(("urdf",), f'"{workspace.urdf}" is not a URDF; check it with check_urdf')
+        return None
     found: list[str] = []
     for tool in workspace.tools:
-        if tool not in links:
-            problem(("tools",), f'there is no link "{tool}" in the URDF; correct the name')
-            return None
-        link = tool
-        while link in carriers:
-            name, kind, link = carriers[link]
+        way = [tool]
+        while way[-1] in carriers and len(way) <= len(links):
+            name, kind, parent = carriers[way[-1]]
+            way.append(parent)
             if kind != "fixed" and name not in found:
                 found.append(name)
+        if tool not in links or way[-1] in carriers:
+            problem(("tools",), f'there is no link "{tool}" in the URDF; correct the name')
+            return None
     return found
+
+
+def _end(joint: Any, end: Literal["parent", "child"]) -> str:
+    element = joint.find(end)
+    return "" if element is None else element.get("link", "")

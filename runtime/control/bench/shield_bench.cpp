@@ -5,7 +5,6 @@
 // that arm and by one of kMaxCommandChannels joints; and kMaxCouplings couplings on top. Prints one JSON
 // object; nanoseconds, and beside them those that the thread was on a processor (`on_cpu`, two readings of
 // that clock included): on a machine that is not idle, the maximum is the scheduler's.
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <ctime>
@@ -14,6 +13,7 @@
 
 #include "kinematics/forward.hpp"
 #include "kinematics/urdf.hpp"
+#include "quantiles.hpp"
 #include "rt/clock.hpp"
 #include "shield/robot_shield.hpp"
 
@@ -160,14 +160,6 @@ std::vector<Coupling> most_couplings() {
     return couplings;
 }
 
-json quantiles(std::vector<std::int64_t> samples) {
-    std::sort(samples.begin(), samples.end());
-    const auto at = [&samples](double part) {
-        return samples[static_cast<std::size_t>(part * static_cast<double>(samples.size() - 1))];
-    };
-    return {{"p50", at(0.5)}, {"p99", at(0.99)}, {"p99.9", at(0.999)}, {"max", at(1.0)}};
-}
-
 std::int64_t thread_cpu_ns() {
     timespec now{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -195,8 +187,8 @@ json measure(const RobotConfig& robot, std::size_t cycles) {
         on_cpu.push_back(thread_cpu_ns() - begin_cpu_ns);
         for (std::size_t c = 0; c < channels; ++c) state[c].value = sent[c];
     }
-    json result = quantiles(std::move(samples));
-    result["on_cpu"] = quantiles(std::move(on_cpu));
+    json result = bench::quantiles(std::move(samples));
+    result["on_cpu"] = bench::quantiles(std::move(on_cpu));
     result["cycles"] = cycles;
     result["scaled_back"] = shield.counts().coupling + shield.counts().workspace;
     return result;

@@ -1,69 +1,38 @@
 // The estimate phase runs a thousand times a second in the loop: it may not allocate.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <cmath>
+#include <new>
 
+#include "counted_allocations.hpp"
 #include "models.hpp"
-
-// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): glibc's own names
-extern "C" {
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t count, std::size_t size);
-void* __libc_realloc(void* old, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-}
-// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
-
-namespace {
-constinit thread_local std::uint64_t allocations = 0;
-}  // namespace
-
-extern "C" {
-void* malloc(std::size_t size) noexcept {
-    ++allocations;
-    return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_calloc(count, size);
-}
-void* realloc(void* old, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_realloc(old, size);
-}
-void* memalign(std::size_t alignment, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_memalign(alignment, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept { return memalign(alignment, size); }
-}
 
 namespace holdfast::estimate {
 namespace {
 
 TEST(Allocations, AreSeen) {
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = allocations();
     ::operator delete(::operator new(1));
-    EXPECT_GT(allocations, before);
+    EXPECT_GT(allocations(), before);
 }
 
 // Accepted, rejected, not finite, started afresh: every path of the joint filter.
 TEST(Allocations, NoneInTheJointFilter) {
     JointFilter filter(joint_model());
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = allocations();
     for (int i = 0; i < 10'000; ++i) {
         filter.predict(1e-3);
         const double position = i % 500 < 20 ? 0.9 : 0.3;
         filter.update({.position = i % 97 == 0 ? std::nan("") : position, .velocity = 0.0});
     }
     filter.starve();
-    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(allocations(), before);
     EXPECT_GT(filter.counts().restarts, 0u);
 }
 
 TEST(Allocations, NoneInTheAttitudeFilter) {
     AttitudeFilter filter(attitude_model());
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = allocations();
     for (int i = 0; i < 10'000; ++i) {
         filter.predict(1e-3, {0.1, -0.2, i % 97 == 0 ? std::nan("") : 0.3});
         if (i % 500 < 20) {
@@ -73,7 +42,7 @@ TEST(Allocations, NoneInTheAttitudeFilter) {
         }
     }
     filter.starve();
-    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(allocations(), before);
     EXPECT_GT(filter.counts().restarts, 0u);
 }
 

@@ -12,18 +12,6 @@ CanFrame frame_of(const Drive& drive, Command command, std::uint8_t size) {
     return {.id = frame_id(drive.node, command), .size = size};
 }
 
-ControlMode control_mode(ChannelKind kind) {
-    switch (kind) {
-        case ChannelKind::kPosition:
-            return ControlMode::kPosition;
-        case ChannelKind::kVelocity:
-            return ControlMode::kVelocity;
-        case ChannelKind::kEffort:
-            break;
-    }
-    return ControlMode::kTorque;
-}
-
 // What the drive is sent, in its own units.
 double motor_value(const Drive& drive, ChannelKind kind, double value) {
     return kind == ChannelKind::kEffort ? value * torque_per_effort(drive.turns_per_unit)

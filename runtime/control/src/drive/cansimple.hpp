@@ -32,6 +32,18 @@ enum class AxisState : std::uint8_t { kIdle = 1, kClosedLoop = 8 };
 enum class ControlMode : std::uint8_t { kTorque = 1, kVelocity = 2, kPosition = 3 };
 enum class InputMode : std::uint8_t { kPassthrough = 1 };
 
+[[nodiscard]] constexpr ControlMode control_mode(ChannelKind kind) {
+    switch (kind) {
+        case ChannelKind::kPosition:
+            return ControlMode::kPosition;
+        case ChannelKind::kVelocity:
+            return ControlMode::kVelocity;
+        case ChannelKind::kEffort:
+            break;
+    }
+    return ControlMode::kTorque;
+}
+
 inline constexpr std::uint32_t kAxisErrorEstopRequested = 0x0200'0000;
 inline constexpr unsigned kCommandBits = 5;
 

@@ -10,18 +10,6 @@ using cansimple::AxisState;
 using cansimple::Command;
 using cansimple::ControlMode;
 
-ControlMode mode_of(ChannelKind kind) {
-    switch (kind) {
-        case ChannelKind::kPosition:
-            return ControlMode::kPosition;
-        case ChannelKind::kVelocity:
-            return ControlMode::kVelocity;
-        case ChannelKind::kEffort:
-            break;
-    }
-    return ControlMode::kTorque;
-}
-
 ChannelKind kind_of(ControlMode mode) {
     switch (mode) {
         case ControlMode::kPosition:
@@ -53,7 +41,7 @@ CanSimpleAxis::CanSimpleAxis(const RobotConfig& config, std::size_t drive)
     : drive_(config.drives[drive]),
       joint_(capability_of(config, config.drives[drive])),
       reports_torque_(has_effort_state(config, drive)),
-      mode_(mode_of(config.commands[drive_.command].kind)) {
+      mode_(cansimple::control_mode(config.commands[drive_.command].kind)) {
     rest_at_present_position();
 }
 

@@ -118,6 +118,8 @@ void Loop::stop_or_follow(const Outputs& outputs, std::int64_t now_ns) {
         outputs.latch_sequence != 0 && !(core_alive && core_.estop_latch_seen == outputs.latch_sequence);
     if (sent_stop_frames_) {
         frames_.send(now_ns, dt_s);
+        // Twice would be twice the answers on the bus, in the moment when the stop has to pass.
+        if (!core_alive) frames_.ask_for_feedback();
     } else {
         frames_.follow(core_);
     }

@@ -138,9 +138,9 @@ void StopFrames::send(std::int64_t now_ns, double dt_s) {
         }
         send_to(i, value);
     }
-    // Drives that report only when asked would fall silent with the core. While it lives it asks them itself:
-    // twice would be twice the answers on the bus, in the moment when the stop has to pass.
-    if (core_.cycle != 0 && is_fresh(core_.mono_ns, now_ns, config_->safety.core_timeout_ns)) return;
+}
+
+void StopFrames::ask_for_feedback() {
     for (std::size_t link = 0; link < links_.size(); ++link) {
         if (syncs_[link] && links_[link]->send(*syncs_[link]) != LinkResult::kOk) ++counts_.failed;
     }

@@ -37,6 +37,8 @@ class StopFrames {
     void follow(const shm::StateData& core);
     // One safe frame to every drive.
     void send(std::int64_t now_ns, double dt_s);
+    // Drives that report only when asked (SYNC) fall silent with the core, which asks them otherwise.
+    void ask_for_feedback();
     // A drive reported an error in its latest heartbeat.
     [[nodiscard]] bool drive_fault() const;
     [[nodiscard]] std::uint32_t axis_error(std::size_t drive) const { return axis_error_[drive]; }

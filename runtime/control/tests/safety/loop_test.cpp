@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "drive/cansimple.hpp"
+#include "drive/cia402.hpp"
 #include "temporary_directory.hpp"
 #include "test_robot.hpp"
 
@@ -267,6 +268,31 @@ TEST_F(LoopTest, SendsStopFramesUntilTheCoreShowsThatItObeys) {
     cycle_with_core();
     EXPECT_TRUE(taken().empty());
     EXPECT_EQ(mailbox_.stop_frames_sent.load(), 6u);
+}
+
+// A living core asks CiA 402 drives for their feedback, under a stop too: both asking would double the
+// answers.
+TEST_F(LoopTest, AsksForFeedbackOnlyInPlaceOfADeadCore) {
+    robot_.drives[kSpindle].profile = "cia402";
+    robot_.drives[kSpindle].node = 9;
+    robot_.drives[kSpindle].counts_per_turn = 1000.0;
+    frames_ = std::move(StopFrames::open(robot_, run_.path()).value());
+    const auto syncs = [this] {
+        int count = 0;
+        CanFrame frame;
+        while (hub_->receive(frame) == LinkResult::kOk) count += frame.id == cia402::kSyncId ? 1 : 0;
+        return count;
+    };
+    run_core();
+    stop();
+    for (int i = 0; i < 50; ++i) {  // it lives, and does not show that it obeys
+        cycle_with_core();
+        ASSERT_EQ(syncs(), 0) << i;
+    }
+    ASSERT_GT(frames_.counts().sent, 100u);
+    for (int i = 0; i < 200 && syncs() == 0; ++i) cycle();
+    cycle();
+    EXPECT_EQ(syncs(), 1);
 }
 
 TEST_F(LoopTest, CoreThatObeyedAnOlderStopDoesNotObeyThisOne) {

@@ -81,6 +81,16 @@ def test_deploying_a_faulted_controller_again_is_a_fresh_start(store: Store) -> 
     assert (record.state, record.fault) == ("staged", None)
 
 
+def test_a_controller_that_failed_meanwhile_does_not_become_active(store: Store) -> None:
+    stage(store, SHA)
+    store.mark_controller_faulted(SHA, "trap")
+    store.activate_controller(SHA)
+    record = store.controller(SHA)
+    assert record is not None
+    assert (record.state, record.fault) == ("faulted", "trap")
+    assert store.active_controller() is None
+
+
 def test_old_controllers_are_forgotten_but_not_the_good_one(store: Store) -> None:
     stage(store, SHA)
     store.activate_controller(SHA)

@@ -429,6 +429,29 @@ def test_a_stop_ends_the_trial_and_the_deployer_hears_it(
     on_robot(scenario)
 
 
+def test_a_trial_whose_deployment_is_over_is_ended(
+    on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for its outcome any more: it must not become active behind everybody's back."""
+    monkeypatch.setenv("HOLDFAST_CONTROL__SHADOW_TICKS", "100000")
+    monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_REQUIRED", "false")
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        await arm(robot)
+        deploying = asyncio.create_task(robot.target.deploy("next", "1", STILL))
+        await status_where(robot, "the trial", lambda s: lifecycle(s).get("candidate"))
+        await restart(robot, "worker")
+        ended = await status_where(robot, "the trial's end", lambda s: lifecycle(s).get("outcome"))
+        assert lifecycle(ended)["outcome"]["reason"] == "asked"
+        assert lifecycle(ended)["candidate"] is None
+        assert (controller(ended)["name"], ended["control"]["mode"]) == ("sine", "running")
+        deploying.cancel()
+        await asyncio.gather(deploying, return_exceptions=True)
+
+    on_robot(scenario)
+
+
 def test_a_robot_is_paused_from_afar_and_resumed_beside_it(on_robot: OnRobot) -> None:
     async def scenario(robot: HostSession) -> None:
         fleet = FleetTarget(robot.hub.url, robot.robot_id)

@@ -212,6 +212,9 @@ TEST_F(DeploymentTest, CanBeWithdrawn) {
     run_good();
     const json loaded = load(kStill, "next");
     await([](const json& s) { return s["lifecycle"]["candidate"].is_object(); });
+    const json other = ask({{"op", "withdraw"}, {"generation", 1}});
+    EXPECT_EQ(other["ok"], false) << "ended the trial of another controller than it was asked to";
+    EXPECT_EQ(other["error"], "withdraw: generation 1 is not staged; 2 is");
     EXPECT_EQ(ask({{"op", "withdraw"}})["generation"], loaded["generation"]);
     const json status = await_outcome(loaded);
     EXPECT_EQ(status["lifecycle"]["outcome"]["result"], "withdrawn");

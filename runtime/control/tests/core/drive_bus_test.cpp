@@ -142,6 +142,28 @@ TEST_P(DriveBusTest, AnAxisErrorArrivesAndIsCleared) {
     EXPECT_NE(bus_->axis_state(kJoint), kDriveEnabled);
 }
 
+// Hazard: a link with room for one more frame. A loop must not be closed in a mode that never left.
+TEST(DriveBusRequest, EndsWithTheFirstFrameThatDoesNotLeave) {
+    TemporaryDirectory directory;
+    const RobotConfig robot =
+        load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/every_kind.toml").value();
+    const auto drives = std::move(open_drive_side("unix:plant.sock", directory.path()).value());
+    DriveBus bus = std::move(DriveBus::open(robot, directory.path()).value());
+    CanFrame frame;
+    while (drives->receive(frame) == LinkResult::kOk) {
+    }
+    Counters counters;
+    for (int i = 0; i < 10'000 && bus.send_command(kJoint, 0.1, counters); ++i) {
+    }
+    ASSERT_EQ(drives->receive(frame), LinkResult::kOk);
+    const auto sent = counters.get(Counter::kFramesSent);
+    const auto failed = counters.get(Counter::kLinkSendErrors);
+    bus.send_enable(kJoint, counters);
+    EXPECT_EQ(counters.get(Counter::kFramesSent), sent + 1);
+    EXPECT_EQ(counters.get(Counter::kLinkSendErrors), failed + 1)
+        << "the third frame was tried after the second";
+}
+
 TEST_P(DriveBusTest, AFrozenOrNanSampleNeverBecomesANumberThatIsNone) {
     ASSERT_TRUE(until([&] { return bus_->fresh(2, now_ns_); }));
     ASSERT_TRUE(plant_->add_fault({.device = "gate", .kind = plant::FaultKind::kNan}));

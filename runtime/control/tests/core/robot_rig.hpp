@@ -65,11 +65,14 @@ struct RigDrive {
 
 class RobotRig {
   public:
-    explicit RobotRig(RealtimeGrade grade = {}, const std::string& file = "every_kind.toml") {
+    // `change`: what the robot is to have otherwise than the file says.
+    explicit RobotRig(RealtimeGrade grade = {}, const std::string& file = "every_kind.toml",
+                      void (*change)(RobotConfig&) = nullptr) {
         rig_clock() = 1'000'000 * kMs;
         auto loaded =
             load_robot_config(std::string(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/") + file);
         config = std::move(*loaded);
+        if (change != nullptr) change(config);
         hub = std::move(*open_drive_side("unix:plant.sock", run_directory.path()));
         tier1 = std::make_unique<Tier1>(config, std::move(*DriveBus::open(config, run_directory.path())),
                                         segment, exchange, engine, 7, grade, [] { return rig_clock(); });
@@ -186,6 +189,7 @@ class RobotRig {
     bool controller_runs{true};
     Setpoint setpoint;
     std::array<RigDrive, 3> drives;
+    std::vector<CanFrame> foreign_frames;  // that reached no CANSimple drive
     std::unique_ptr<Link> hub;
     std::unique_ptr<Tier1> tier1;
     int cycle_count{0};
@@ -216,9 +220,13 @@ class RobotRig {
     void listen() {
         CanFrame frame;
         while (hub && hub->receive(frame) == LinkResult::kOk) {
+            bool taken = false;
             for (std::size_t d = 0; d < drives.size(); ++d) {
-                if (cansimple::node_of(frame) == config.drives[d].node) obey(d, frame);
+                if (cansimple::node_of(frame) != config.drives[d].node) continue;
+                obey(d, frame);
+                taken = true;
             }
+            if (!taken) foreign_frames.push_back(frame);
         }
     }
     void obey(std::size_t d, const CanFrame& frame) {

@@ -1,6 +1,8 @@
 // The rules of motion (DESIGN §2) at the drives' end of a real link.
 #include "core/tier1.hpp"
 
+#include "drive/cia402.hpp"
+#include "drive/payload.hpp"
 #include "robot_rig.hpp"
 
 namespace holdfast::core {
@@ -567,6 +569,39 @@ TEST(Segment, ShowsWhatTheLoopDoes) {
     EXPECT_EQ(rig.state_reader.segment().wake.count.load(), 4u);
     EXPECT_EQ(rig.state_reader.segment().cycle.count.load(), 4u);
     EXPECT_EQ(rig.counter(Counter::kFramesReceived), 24u);
+}
+
+// Hazard: the stop comes while a slow CiA 402 drive is on its way into operation.
+TEST(Enabling, EndsWithTheStop) {
+    constexpr std::uint32_t kNode = 9;
+    RobotRig rig({}, "every_kind.toml", [](RobotConfig& robot) {
+        robot.drives[kJoint].profile = "cia402";
+        robot.drives[kJoint].node = kNode;
+        robot.drives[kJoint].counts_per_turn = 1000.0;
+    });
+    rig.drives[kJoint].talks = rig.drives[kJoint].beats = false;
+    // The drive says that it is in `state`; returns the control word that it gets.
+    const auto word_for = [&rig](cia402::State state) {
+        (void)rig.hub->send({.id = cia402::kHeartbeat + kNode, .size = 1, .data = {0x05}});
+        CanFrame status{.id = cia402::kTpdo1 + kNode, .size = cia402::kTpdo1Size};
+        put_u16(status, 0, cia402::status_word_of(state));
+        status.data[2] = static_cast<std::uint8_t>(cia402::Mode::kCyclicPosition);
+        (void)rig.hub->send(status);
+        rig.foreign_frames.clear();
+        rig.cycle();
+        for (const CanFrame& frame : rig.foreign_frames)
+            if (frame.id == cia402::kRpdo1 + kNode) return int{get_u16(frame, 0)};
+        return -1;
+    };
+    rig.load_controller();
+    for (int i = 0; i < 5; ++i) (void)word_for(cia402::State::kSwitchOnDisabled);
+    ASSERT_EQ(rig.arm(), 0u);
+    for (int i = 0; i < 3; ++i) (void)word_for(cia402::State::kSwitchOnDisabled);
+    ASSERT_EQ(word_for(cia402::State::kSwitchOnDisabled), 0x06) << "the walk has not begun";
+    ASSERT_EQ(word_for(cia402::State::kReadyToSwitchOn), 0x07);
+    rig.latch(1);
+    for (int i = 0; i < 200; ++i) ASSERT_EQ(word_for(cia402::State::kSwitchedOn), 0x07) << i;
+    EXPECT_EQ(rig.mode(), shm::Mode::kEstop);
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ RELAXED = {
     "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "10000",
     "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
     "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
+    "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
 }
 # Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
 SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}

@@ -209,8 +209,8 @@ class Estimator(Table):
     """Standard deviation of a measured position, as a share of the way of one second at the largest velocity."""
     velocity_noise: Share = 0.01
     """Standard deviation of a measured velocity, as a share of the largest one."""
-    timing_noise_ms: ShortMilliseconds = 1.0
-    """Standard deviation of the moment at which a sample was taken."""
+    timing_noise_ms: ShortMilliseconds | None = None
+    """Standard deviation of the moment at which a sample was taken; None: one period of the loop."""
     gyro_noise: ImuNoise = 5e-3
     """rad/s/sqrt(Hz)."""
     gyro_bias_walk: ImuNoise = 1e-4

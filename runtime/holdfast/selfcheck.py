@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, RefusedError
+from holdfast.modes import FOLLOWING
 from holdfast.session import Report, Session
 
 Status = dict[str, Any]
@@ -84,8 +85,9 @@ def _control(status: Status) -> dict[str, Any]:
 
 
 def _runs(status: Status) -> bool:
+    """Return whether the controller runs; one late setpoint makes the robot hold for some cycles, which is no stop."""
     control = _control(status)
-    return control.get("mode") == "running" and (control.get("controller") or {}).get("state") == "running"
+    return control.get("mode") in FOLLOWING and (control.get("controller") or {}).get("state") == "running"
 
 
 def _reaction(status: Status) -> int | None:

@@ -51,7 +51,8 @@ JointModel model_of(const RobotConfig& config, const Joint& joint) {
     model.jerk_density = acceleration * acceleration / e.acceleration_time_s;
     model.position_std = noise_of(config, joint.position, e.position_noise * velocity);
     model.velocity_std = noise_of(config, joint.velocity, e.velocity_noise * velocity);
-    model.timing_std_s = e.timing_noise_s;
+    // A drive's clock and the loop's drift: a sample is up to one cycle old when it is used.
+    model.timing_std_s = e.timing_noise_s.value_or(1.0 / config.control.tier1_hz);
     model.start_velocity_std = velocity;
     model.start_acceleration_std = acceleration;
     model.trust = trust_limits(e, chi_square_bound_1(e.rejection_probability));

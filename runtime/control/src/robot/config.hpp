@@ -162,17 +162,17 @@ struct SafetyConfig {
 // The state estimator. Shares are of a channel's largest velocity, so that they fit every joint.
 struct EstimatorConfig {
     bool enabled{true};
-    double rejection_probability{1e-6};  // of a good sample: sets the innovation gate
-    std::uint32_t max_rejections{10};    // in a row: start afresh, unhealthy
-    std::uint32_t recovery_samples{50};  // accepted in a row after that: healthy again
-    double acceleration_time_s{0.01};    // a joint may take up its max_accel within this time
-    double position_noise{1e-4};         // standard deviation, share of the way of one second
-    double velocity_noise{0.01};         // standard deviation, share
-    double timing_noise_s{1e-3};         // standard deviation of the moment of a sample
-    double gyro_noise{5e-3};             // rad/s/sqrt(Hz)
-    double gyro_bias_walk{1e-4};         // rad/s^2/sqrt(Hz)
-    double accelerometer_noise{0.5};     // m/s^2
-    double accelerometer_gate{2.0};      // m/s^2
+    double rejection_probability{1e-6};    // of a good sample: sets the innovation gate
+    std::uint32_t max_rejections{10};      // in a row: start afresh, unhealthy
+    std::uint32_t recovery_samples{50};    // accepted in a row after that: healthy again
+    double acceleration_time_s{0.01};      // a joint may take up its max_accel within this time
+    double position_noise{1e-4};           // standard deviation, share of the way of one second
+    double velocity_noise{0.01};           // standard deviation, share
+    std::optional<double> timing_noise_s;  // standard deviation of the moment of a sample; else one period
+    double gyro_noise{5e-3};               // rad/s/sqrt(Hz)
+    double gyro_bias_walk{1e-4};           // rad/s^2/sqrt(Hz)
+    double accelerometer_noise{0.5};       // m/s^2
+    double accelerometer_gate{2.0};        // m/s^2
 };
 
 struct RobotConfig {

@@ -7,9 +7,10 @@ constexpr double kMaxMs = 1000.0;
 constexpr double kMaxNoise = 1e3;
 constexpr std::int64_t kMaxSamples = 1'000'000;
 
-double seconds(Section& s, std::string_view key, double otherwise_s) {
+std::optional<double> seconds(Section& s, std::string_view key) {
     const auto ms = s.positive(key, kMaxMs);
-    return ms ? *ms * 1e-3 : otherwise_s;
+    if (!ms) return std::nullopt;
+    return *ms * 1e-3;
 }
 
 std::uint32_t samples(Section& s, std::string_view key, std::uint32_t otherwise) {
@@ -33,10 +34,10 @@ EstimatorConfig read_estimator(Section& s) {
     c.rejection_probability = s.positive("rejection_probability", 0.1).value_or(c.rejection_probability);
     c.max_rejections = samples(s, "max_rejections", c.max_rejections);
     c.recovery_samples = samples(s, "recovery_samples", c.recovery_samples);
-    c.acceleration_time_s = seconds(s, "acceleration_time_ms", c.acceleration_time_s);
+    c.acceleration_time_s = seconds(s, "acceleration_time_ms").value_or(c.acceleration_time_s);
     c.position_noise = s.positive("position_noise", 1.0).value_or(c.position_noise);
     c.velocity_noise = s.positive("velocity_noise", 1.0).value_or(c.velocity_noise);
-    c.timing_noise_s = seconds(s, "timing_noise_ms", c.timing_noise_s);
+    c.timing_noise_s = seconds(s, "timing_noise_ms");
     c.gyro_noise = s.positive("gyro_noise", kMaxNoise).value_or(c.gyro_noise);
     c.gyro_bias_walk = s.positive("gyro_bias_walk", kMaxNoise).value_or(c.gyro_bias_walk);
     c.accelerometer_noise = s.positive("accelerometer_noise", kMaxNoise).value_or(c.accelerometer_noise);

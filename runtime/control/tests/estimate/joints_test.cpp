@@ -45,6 +45,15 @@ TEST(Joints, TakeTheNoiseThatAPersonKnows) {
     EXPECT_DOUBLE_EQ(joints_of(config)[0].model.position_std, 1e-5);
 }
 
+TEST(Joints, ExpectSamplesAsOldAsACycleOfTheLoop) {
+    RobotConfig config = robot("every_kind.toml");
+    EXPECT_DOUBLE_EQ(joints_of(config)[0].model.timing_std_s, 1e-3);
+    config.control.tier1_hz = 100;
+    EXPECT_DOUBLE_EQ(joints_of(config)[0].model.timing_std_s, 1e-2);
+    config.estimator.timing_noise_s = 5e-4;
+    EXPECT_DOUBLE_EQ(joints_of(config)[0].model.timing_std_s, 5e-4);
+}
+
 TEST(Joints, OfAnEffortChannelFollowItsStates) {
     RobotConfig config = robot("every_kind.toml");
     config.states[1].drive = 2;  // the velocity, limits +-25, is now the gripper's

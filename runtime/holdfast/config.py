@@ -419,11 +419,12 @@ def _overrides(environment: Mapping[str, str]) -> list[_Override]:
 
 def _value_of(override: _Override, annotation: Any) -> Any:
     """Read a variable as the type of its key; what does not fit stays text and is refused by the model."""
-    if annotation is bool:
+    choices = [annotation, *map(_plain, get_args(annotation))]
+    if bool in choices:
         return {"true": True, "false": False}.get(override.text, override.text)
-    if any(get_origin(choice) is list for choice in (annotation, *map(_plain, get_args(annotation)))):
+    if any(get_origin(choice) is list for choice in choices):
         return override.text.split(",") if override.text else []
-    reader: Callable[[str], Any] = {int: int, float: float}.get(annotation, str)
+    reader: Callable[[str], Any] = next((number for number in (int, float) if number in choices), str)
     try:
         return reader(override.text)
     except ValueError:

@@ -7,8 +7,9 @@ import importlib
 import json
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Group
@@ -24,8 +25,11 @@ from holdfast.robot_view import render
 from holdfast.selfcheck import deploy_and_arm, self_check
 from holdfast.session import Report, Session, write_session_file
 
+ResultT = TypeVar("ResultT")
+
 _HOST_READY_S = 60.0
 _MACHINE_READY_S = 600.0
+_TOLD_EVERY_S = 15.0
 _REFRESH_S = 0.25
 
 
@@ -122,7 +126,8 @@ async def _up(
         await session.start(report)
         for note in session.notes:
             report(f"[yellow]note:[/yellow] {note}")
-        ready_s = await session.wait_ready(_HOST_READY_S if session.kind == "host" else _MACHINE_READY_S)
+        limit_s = _HOST_READY_S if session.kind == "host" else _MACHINE_READY_S
+        ready_s = await _told(session.wait_ready(limit_s), "waiting for the robot's loop and worker", report)
         report(f"[green]ready[/green]: robot {session.robot_id}")
         write_session_file(session, file)
         if not once:
@@ -141,6 +146,17 @@ async def _up(
         file.unlink(missing_ok=True)
         report("ending")
         await asyncio.shield(session.close())
+
+
+async def _told(work: Coroutine[Any, Any, ResultT], what: str, report: Report) -> ResultT:
+    """Return what `work` returns; until then say now and then that it is under way."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=_TOLD_EVERY_S))[0]:
+            report(what)
+        return await task
+    finally:
+        task.cancel()
 
 
 async def _show(session: Session) -> None:

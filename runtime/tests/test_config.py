@@ -74,6 +74,7 @@ def test_environment_overrides_single_values() -> None:
         "HOLDFAST_SAFETY__WORKER_REQUIRED": "false",
         "HOLDFAST_ROBOT__ID": "007",
         "HOLDFAST_CONTROL__CPU": "1",
+        "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
         "HOLDFAST_AGENT__PROVIDER": "ollama",
         "HOLDFAST_SAFETY__ESTOP_LINES": "bench:1,bench:2",
         "HOLDFAST_SAFETY__ENABLE_LINE": "bench:3",
@@ -86,6 +87,7 @@ def test_environment_overrides_single_values() -> None:
     assert config.safety.estop_lines == ["bench:1", "bench:2"]
     assert config.safety.enable_line == "bench:3"
     assert config.control.cpu == 1
+    assert config.estimator.timing_noise_ms == 50.0
     assert config.agent is not None
     assert config.agent.fallback is not None
 

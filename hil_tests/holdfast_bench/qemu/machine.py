@@ -31,6 +31,18 @@ _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
 MACHINE = "q35,sata=off,smbus=off"
 _LINKS = (MANAGEMENT, OUTSIDE)
+# Fails as soon as a service was restarted ten times: it will not come up by being waited for.
+_UNTIL_ACTIVE = (
+    "until systemctl is-active --quiet {unit}; do sleep 0.5; tried=$((tried + 1)); "
+    "if [ $((tried % 20)) -eq 0 ] && "
+    "systemctl show --property NRestarts --value 'holdfast-*.service' | grep -q '[0-9][0-9]'; "
+    "then exit 1; fi; done"
+)
+_WHAT_HINDERS = (
+    "for unit in $(systemctl list-units --plain --no-legend --state failed,activating,deactivating | cut -d' ' -f1); "
+    'do echo "$unit:"; journalctl --quiet --boot --output cat --lines 3 --unit "$unit"; done; '
+    "systemctl list-jobs --no-legend"
+)
 
 
 class Vm:
@@ -169,16 +181,12 @@ class Vm:
         """
         self.wait_for_ssh(limit_s)
         # One login: emulated, each costs the boot that is waited for a second or two.
-        waiting = f"until systemctl is-active --quiet {unit}; do sleep 0.5; done"
         try:
-            self.shell.run(waiting, limit_s=limit_s)
+            self.shell.run(_UNTIL_ACTIVE.format(unit=unit), limit_s=limit_s)
         except MachineError as error:
             self._require_alive()
-            failed = self.shell.run("systemctl list-units --failed --plain --no-legend", check=False).stdout
-            jobs = self.shell.run("systemctl list-jobs --no-legend", check=False).stdout
-            raise MachineError(
-                f"{unit} is not active after {limit_s:.0f} s; failed units:\n{failed}waiting:\n{jobs}"
-            ) from error
+            said = self.shell.run(_WHAT_HINDERS, check=False).stdout
+            raise MachineError(f"{unit} is not active after {self.on_for_s:.0f} s:\n{said}") from error
         return self.on_for_s
 
     def _running(self) -> QemuProcess:

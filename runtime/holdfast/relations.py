@@ -20,7 +20,7 @@ MAX_COUPLINGS = 16
 MAX_COUPLED_CHANNELS = 8
 MAX_ZONES = 8
 MAX_TOOLS = 4
-MAX_BOXES = 16
+MAX_BOXES = 8
 
 
 Metres = Annotated[float, Field(gt=0, le=1e3, allow_inf_nan=False)]

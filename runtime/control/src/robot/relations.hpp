@@ -16,7 +16,7 @@ inline constexpr std::size_t kMaxCouplings = 16;
 inline constexpr std::size_t kMaxCoupledChannels = 8;
 inline constexpr std::size_t kMaxZones = 8;
 inline constexpr std::size_t kMaxTools = 4;
-inline constexpr std::size_t kMaxBoxes = 16;
+inline constexpr std::size_t kMaxBoxes = 8;
 
 struct Range {
     double min{};

@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from holdfast.config import RobotId
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.broker import server_configuration
 from holdfast_image.guest.firstboot import environment, fleet_configuration, personalise, with_robot_id
@@ -34,10 +36,20 @@ def test_only_the_robots_id_changes() -> None:
     assert with_robot_id(TOML, "arm-02") == TOML.replace('"arm-01"', '"arm-02"')
 
 
-@pytest.mark.parametrize("robot_id", ["", "a.b", "a*", "a>", "a b", "-a", 'a"', "a\nb", "x" * 64, "ä"])
-def test_id_that_is_no_subject_token_is_refused(robot_id: str) -> None:
+@pytest.mark.parametrize(
+    "robot_id", ["", "a.b", "a*", "a>", "a b", "-a", "a-", "Arm", "a_b", 'a"', "a\nb", "a\n", "x" * 64, "ä"]
+)
+def test_id_that_the_runtime_would_refuse_is_refused(robot_id: str) -> None:
     with pytest.raises(UsageError, match="robot id"):
         with_robot_id(TOML, robot_id)
+    with pytest.raises(ValidationError):
+        TypeAdapter(RobotId).validate_python(robot_id)
+
+
+@pytest.mark.parametrize("robot_id", ["a", "7", "arm-02", "a--b", "x" * 63])
+def test_id_that_the_runtime_takes_is_taken(robot_id: str) -> None:
+    assert f'"{robot_id}"' in with_robot_id(TOML, robot_id)
+    assert TypeAdapter(RobotId).validate_python(robot_id) == robot_id
 
 
 def test_file_without_an_id_is_refused() -> None:

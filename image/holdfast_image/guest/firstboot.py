@@ -5,9 +5,8 @@ are systemd credentials:
 
 - `holdfast.robot-toml`: becomes /etc/holdfast/robot.toml, before the id is set in it
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
-- `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf,
-"nats-leaf://user:password@host:port" - `holdfast.env`: KEY=VALUE lines for the daemons' environment,
-/run/holdfast/env; they last until the next boot
+- `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
+- `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
 
 A robot without a robot.toml gets the image's example, /usr/share/holdfast/robot.toml.
 """
@@ -23,7 +22,8 @@ from pathlib import Path
 
 from holdfast_image.errors import UsageError
 
-ROBOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+# As in holdfast.config, whose import would cost a small board seconds of its boot.
+ROBOT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LEAF_URL = re.compile(r"(?:nats-leaf|nats|tls|ws|wss)://[^\s\"]+")
 _ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
 
@@ -55,8 +55,8 @@ def with_robot_id(toml: str, robot_id: str) -> str:
     """
     if not ROBOT_ID.fullmatch(robot_id):
         raise UsageError(
-            f"robot id {robot_id!r}: use 1 to 63 letters, digits, '-' and '_', "
-            "beginning with a letter or digit"
+            f"robot id {robot_id!r}: use 1 to 63 small letters, digits and '-', "
+            "beginning and ending with a letter or digit"
         )
     lines = toml.splitlines(keepends=True)
     section = ""

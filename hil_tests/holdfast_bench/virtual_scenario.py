@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from holdfast_image.build import build_image, repository_root
 
 BOOT_S = 45
 """Virtual seconds from power-on to the scenario's end that are not its own; only the progress bar needs them."""
+_TOLD_EVERY_S = 60.0
 
 
 def example_robot(name: str) -> dict[str, str]:
@@ -40,10 +42,20 @@ def run_in_guest(
     """
     name = str(request["name"])
     image = build_image(repository_root())
+    total_s = virtual_s + BOOT_S
     with Progress(console=terminal) as progress:
-        task = progress.add_task(
-            f"{name}: {virtual_s} virtual seconds and the boot", total=virtual_s + BOOT_S
-        )
+        task = progress.add_task(f"{name}: {virtual_s} virtual seconds and the boot", total=total_s)
+        told = time.monotonic()
+
+        def on_clock(clock_s: float) -> None:
+            nonlocal told
+            progress.update(task, completed=clock_s)
+            if (
+                not terminal.is_terminal and time.monotonic() - told > _TOLD_EVERY_S
+            ):  # a log has no moving bar
+                told = time.monotonic()
+                terminal.print(f"{name}: {clock_s:.0f} of about {total_s} virtual seconds")
+
         done = run_virtual(
             image,
             request,
@@ -51,7 +63,7 @@ def run_in_guest(
             credentials=credentials,
             limit_s=limit_s,
             on_line=on_line,
-            on_clock=lambda clock_s: progress.update(task, completed=clock_s),
+            on_clock=on_clock,
         )
     for line in done.lines:
         if "error" in line:

@@ -216,10 +216,11 @@ void Shield::keep_group(const Group& group, std::span<const StateSample> state, 
     if (!known || !wants_more_than_stop(group, step_time(dt_s))) return;
     look_at_start(group, state);
     mix(group, 1.0);
-    const Broken broken = broken_by(group, state);
-    if (!broken.any()) return;
-    if (broken.coupling) ++counts_.coupling;
-    if (broken.workspace) ++counts_.workspace;
+    const bool coupling = couplings_broken(group);
+    const bool workspace = workspace_broken(group, state);
+    if (!coupling && !workspace) return;
+    if (coupling) ++counts_.coupling;
+    if (workspace) ++counts_.workspace;
     mix(group, possible_share(group, state));
     for_each(group.channels, [&](std::size_t c) {
         take_over(rules_[c], paths_[c].from, history_[c]);
@@ -255,7 +256,8 @@ double Shield::possible_share(const Group& group, std::span<const StateSample> s
     for (int i = 0; i < kHalvings; ++i) {
         const double middle = (possible + too_much) / 2.0;
         mix(group, middle);
-        (broken_by(group, state).any() ? too_much : possible) = middle;
+        const bool broken = couplings_broken(group) || workspace_broken(group, state);
+        (broken ? too_much : possible) = middle;
     }
     return possible;
 }
@@ -280,24 +282,28 @@ void Shield::look_at_start(const Group& group, std::span<const StateSample> stat
 }
 
 // From within, nothing may leave; from without, each step has to lead nearer.
-bool Shield::worse(double worst, double at_start, double at_end) const {
-    if (at_start <= kStartRounding) return worst > std::max(kRuleRounding, at_start);
-    return worst > at_start + kRuleRounding || at_end >= at_start;
+double Shield::allowed(double at_start) {
+    return at_start <= kStartRounding ? std::max(kRuleRounding, at_start) : at_start + kRuleRounding;
 }
 
-Shield::Broken Shield::broken_by(const Group& group, std::span<const StateSample> state) {
-    Broken broken;
+bool Shield::worse(double worst, double at_start, double at_end) {
+    return worst > allowed(at_start) || (at_start > kStartRounding && at_end >= at_start);
+}
+
+bool Shield::couplings_broken(const Group& group) const {
     for (std::size_t i = 0; i < group.couplings.size(); ++i) {
         const CouplingRule& rule = group.couplings[i];
-        broken.coupling = broken.coupling ||
-                          worse(rule.worst_excess(paths_), coupling_at_start_[i], rule.excess_at_end(paths_));
+        if (worse(rule.worst_excess(paths_), coupling_at_start_[i], rule.excess_at_end(paths_))) return true;
     }
-    if (group.workspace) {
-        const double at_end =
-            workspace_at_start_ <= kStartRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
-        broken.workspace = worse(workspace_->worst_excess(paths_, state), workspace_at_start_, at_end);
-    }
-    return broken;
+    return false;
+}
+
+bool Shield::workspace_broken(const Group& group, std::span<const StateSample> state) {
+    if (!group.workspace) return false;
+    const double at_end =
+        workspace_at_start_ <= kStartRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
+    const double worst = workspace_->worst_excess(paths_, state, allowed(workspace_at_start_));
+    return worse(worst, workspace_at_start_, at_end);
 }
 
 }  // namespace holdfast

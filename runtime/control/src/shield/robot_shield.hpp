@@ -62,11 +62,6 @@ class Shield {
         std::vector<CouplingRule> couplings;
         bool workspace{};
     };
-    struct Broken {
-        bool coupling{};
-        bool workspace{};
-        [[nodiscard]] bool any() const { return coupling || workspace; }
-    };
 
     void add_mimic(const Coupling& coupling);
     void add_group(std::span<const std::size_t> channels, const Coupling* coupling);
@@ -84,9 +79,11 @@ class Shield {
     [[nodiscard]] bool wants_more_than_stop(const Group& group, double step_s);
     [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state);
     void mix(const Group& group, double share);
-    [[nodiscard]] Broken broken_by(const Group& group, std::span<const StateSample> state);
+    [[nodiscard]] bool couplings_broken(const Group& group) const;
+    [[nodiscard]] bool workspace_broken(const Group& group, std::span<const StateSample> state);
     void look_at_start(const Group& group, std::span<const StateSample> state);
-    [[nodiscard]] bool worse(double worst, double at_start, double at_end) const;
+    [[nodiscard]] static double allowed(double at_start);
+    [[nodiscard]] static bool worse(double worst, double at_start, double at_end);
 
     const RobotConfig& config_;
     std::vector<ChannelRules> rules_;

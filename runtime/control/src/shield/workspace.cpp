@@ -155,7 +155,8 @@ double WorkspaceRule::excess_of_piece(const Tools& from, const Bulges& bulge_m) 
     return worst;
 }
 
-double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state) {
+double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const StateSample> state,
+                                   double enough_m) {
     place_at(paths, state, 0.0);
     // On the way back from outside, the bulge would hide that each place is nearer.
     const double bulges = start_excess_ > kStartRounding ? 0.0 : 1.0;
@@ -166,7 +167,7 @@ double WorkspaceRule::worst_excess(std::span<const Path> paths, std::span<const 
     const double piece_s = longest_s(paths) / kPieces;
     for (std::size_t tool = 0; tool < tool_count_; ++tool)
         bulge[tool] = bulges * piece_s * piece_s / 8.0 * curvature(tool, paths);
-    for (int piece = 1; piece <= kPieces && piece_s > 0.0; ++piece) {
+    for (int piece = 1; piece <= kPieces && piece_s > 0.0 && worst <= enough_m; ++piece) {
         const Tools before = tools_;
         place_at(paths, state, piece * piece_s);
         worst = std::max(worst, excess_of_piece(before, bulge));

@@ -23,8 +23,10 @@ class WorkspaceRule {
     [[nodiscard]] double excess_at_start(std::span<const Path> paths, std::span<const StateSample> state);
     [[nodiscard]] double excess_at_end(std::span<const Path> paths, std::span<const StateSample> state);
     // From where excess_at_start() was asked for last, in one step to where the paths begin, and on along
-    // them. Never below the true value.
-    [[nodiscard]] double worst_excess(std::span<const Path> paths, std::span<const StateSample> state);
+    // them. Never below the true value, but that the rest of the way is not looked at any more where it
+    // is above `enough_m` already.
+    [[nodiscard]] double worst_excess(std::span<const Path> paths, std::span<const StateSample> state,
+                                      double enough_m);
 
     // A joint that is only measured is of use while it is fresh.
     [[nodiscard]] bool joints_known(std::span<const StateSample> state) const;

@@ -125,7 +125,7 @@ void add_boxes(Workspace& workspace) {
     workspace.boxes.clear();
     workspace.keep_out.clear();
     for (std::size_t i = 0; i < kMaxBoxes; ++i) {
-        const double x = at.x() + kSlabM * (static_cast<double>(kMaxBoxes / 2) - static_cast<double>(i));
+        const double x = at.x() + kSlabM * (static_cast<double>(kMaxBoxes) / 2.0 - static_cast<double>(i));
         workspace.boxes.push_back({{x - kSlabM, -5.0, -5.0}, {x + kSlabM, 5.0, 5.0}});
         const double y = at.y() + (i % 2 == 0 ? 0.1 : -0.2);
         workspace.keep_out.push_back({{x - kSlabM, y, -5.0}, {x + kSlabM, y + 0.1, 5.0}});
@@ -177,8 +177,10 @@ json measure(const RobotConfig& robot, std::size_t cycles) {
     std::vector<std::int64_t> on_cpu;
     on_cpu.reserve(cycles);
     for (std::size_t cycle = 0; cycle < cycles; ++cycle) {
-        for (std::size_t c = 0; c < channels; ++c)
-            wish[c] = std::sin(static_cast<double>(cycle) * 2e-3 + static_cast<double>(c / 2));
+        for (std::size_t c = 0; c < channels; ++c) {
+            const std::size_t pair = c / 2;
+            wish[c] = std::sin(static_cast<double>(cycle) * 2e-3 + static_cast<double>(pair));
+        }
         const std::int64_t begin_cpu_ns = thread_cpu_ns();
         const std::int64_t begin_ns = monotonic_ns();
         const auto sent =

@@ -96,7 +96,7 @@ void Staging::reject(Ground ground) {
 }
 
 void Staging::end(Verdict verdict, Ground ground) {
-    outcome_ = {.generation = candidate_->generation,
+    outcome_ = {.generation = generation(),
                 .verdict = verdict,
                 .ground = ground,
                 .stage = stage_,

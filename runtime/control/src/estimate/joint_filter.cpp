@@ -1,6 +1,7 @@
 #include "estimate/joint_filter.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace holdfast::estimate {
 namespace {
@@ -29,7 +30,10 @@ JointFilter::Matrix process_noise(double dt_s, double jerk_density) {
     return q * jerk_density;
 }
 
-bool finite(const std::optional<double>& value) { return value && std::isfinite(*value); }
+double number(const std::optional<double>& value) {
+    return value.value_or(std::numeric_limits<double>::quiet_NaN());
+}
+bool finite(const std::optional<double>& value) { return std::isfinite(number(value)); }
 bool not_finite(const std::optional<double>& value) { return value && !std::isfinite(*value); }
 
 }  // namespace
@@ -63,9 +67,9 @@ void JointFilter::update(const JointMeasurement& measurement) {
         return;
     }
     if (finite(measurement.position))
-        all_fit = fuse(kPosition, *measurement.position, position_variance()) && all_fit;
+        all_fit = fuse(kPosition, number(measurement.position), position_variance()) && all_fit;
     if (finite(measurement.velocity))
-        all_fit = fuse(kVelocity, *measurement.velocity, velocity_variance()) && all_fit;
+        all_fit = fuse(kVelocity, number(measurement.velocity), velocity_variance()) && all_fit;
     if (!measurement.position && !measurement.velocity) return;
     if (all_fit) return trust_.accepted();
     reject(measurement);
@@ -83,11 +87,11 @@ void JointFilter::start(const JointMeasurement& measurement) {
     x_.setZero();
     p_.setZero();
     if (model_.measures_position) {
-        x_(kPosition) = *measurement.position;
+        x_(kPosition) = number(measurement.position);
         p_(kPosition, kPosition) = square(model_.position_std);
     }
     const bool moving = finite(measurement.velocity);
-    if (moving) x_(kVelocity) = *measurement.velocity;
+    if (moving) x_(kVelocity) = number(measurement.velocity);
     p_(kVelocity, kVelocity) = square(moving ? model_.velocity_std : model_.start_velocity_std);
     p_(kAcceleration, kAcceleration) = square(model_.start_acceleration_std);
     started_ = true;

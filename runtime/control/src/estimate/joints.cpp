@@ -26,6 +26,7 @@ double largest_velocity(const RobotConfig& config, const Joint& joint) {
     if (channel.kind == ChannelKind::kVelocity) return largest(channel.limits);
     if (channel.kind == ChannelKind::kPosition) return channel.max_rate;
     if (joint.velocity) return largest(config.states[*joint.velocity].limits);
+    if (!joint.position) return 0.0;
     const Range& travel = config.states[*joint.position].limits;
     return (travel.max - travel.min) / kEffortRiseS;
 }
@@ -35,7 +36,7 @@ double largest_acceleration(const CommandChannel& channel, double velocity) {
 }
 
 double noise_of(const RobotConfig& config, const std::optional<std::size_t>& state, double otherwise) {
-    return state && config.states[*state].noise ? *config.states[*state].noise : otherwise;
+    return state ? config.states[*state].noise.value_or(otherwise) : otherwise;
 }
 
 TrustLimits trust_limits(const EstimatorConfig& config, double gate) {

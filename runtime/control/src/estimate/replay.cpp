@@ -45,12 +45,14 @@ Expected<void> for_each_row(std::istream& in, std::size_t count, const Row& row)
     std::optional<double> last_s;
     for (std::size_t at = 2; std::getline(in, line); ++at) {
         Cells cells;
-        if (!parse(line, count, cells)) {
+        const bool whole = parse(line, count, cells);
+        const std::optional<double> now_s = cells[0];
+        if (!whole || !now_s) {
             return fail("line " + std::to_string(at) + ": is not " + std::to_string(count) +
                         " numbers with a time; look at the columns in --help");
         }
-        row(cells, last_s ? *cells[0] - *last_s : 0.0);
-        last_s = cells[0];
+        row(cells, last_s ? *now_s - *last_s : 0.0);
+        last_s = now_s;
     }
     return {};
 }

@@ -12,8 +12,8 @@ constexpr std::size_t kMaxPlain = kIdSize + 8 + kCrcSize;
 
 constexpr std::array<std::uint16_t, 256> crc_table() {
     std::array<std::uint16_t, 256> table{};
-    for (std::uint16_t i = 0; i < table.size(); ++i) {
-        std::uint16_t value = i;
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        auto value = static_cast<std::uint16_t>(i);
         for (int bit = 0; bit < 8; ++bit) {
             value = static_cast<std::uint16_t>((value & 1) != 0 ? value >> 1 ^ kPolynomial : value >> 1);
         }

@@ -82,7 +82,8 @@ Expected<void> Plant::set_measured(const std::string& sensor, const std::string&
     for (SimulatedSensor& known : sensors_) {
         if (known.sensor().name != sensor) continue;
         if (known.set(quantity, value)) return {};
-        return fail("sensor \"" + sensor + "\" does not measure \"" + quantity + "\"");
+        return fail(
+            std::string("sensor \"").append(sensor).append("\" does not measure \"").append(quantity) + "\"");
     }
     return fail("there is no sensor \"" + sensor + "\" in robot.toml");
 }

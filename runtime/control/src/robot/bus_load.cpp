@@ -107,6 +107,7 @@ std::vector<LinkLoad> bus_loads(const RobotConfig& config) {
     }
     for (const Sensor& sensor : config.sensors) add_sensor(traffic_of(all, sensor.link), config, sensor);
     std::vector<LinkLoad> loads;
+    loads.reserve(all.size());
     for (const Traffic& traffic : all) loads.push_back(load_of(config, traffic));
     return loads;
 }

@@ -220,11 +220,12 @@ std::optional<Range> Section::range(std::string_view key) {
 std::optional<std::vector<double>> Section::numbers(std::string_view key) {
     accept(key);
     if (!has(key)) return std::nullopt;
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     std::vector<double> values;
     const toml::array* list = node(key)->as_array();
     if (list != nullptr) {
         for (const toml::node& entry : *list) {
-            const double value = entry.is_number() ? *entry.value<double>() : std::nan("");
+            const double value = entry.is_number() ? entry.value<double>().value_or(kNone) : kNone;
             if (std::isfinite(value)) values.push_back(value);
         }
     }

@@ -99,9 +99,9 @@ bool wait_for(NamedDevices& devices) {
 }
 
 void tell_of(NamedDevices& devices, const SafetyConfig& safety) {
-    if (devices.watchdog()) {
-        log(6, safety.watchdog + ": resets the machine after " +
-                   std::to_string(devices.watchdog()->timeout_s()) + " s without progress of this daemon");
+    if (const auto& watchdog = devices.watchdog(); watchdog) {
+        log(6, safety.watchdog + ": resets the machine after " + std::to_string(watchdog->timeout_s()) +
+                   " s without progress of this daemon");
     }
 }
 

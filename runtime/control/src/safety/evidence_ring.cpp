@@ -78,7 +78,7 @@ void EvidenceRing::push(EvidenceEntry& entry) {
 std::optional<EvidenceEntry> EvidenceRing::entry(std::uint64_t number) const {
     const EvidenceEntry& slot = memory_->entries[number % kEvidenceEntries];
     if (number == 0 || __atomic_load_n(&slot.number, __ATOMIC_ACQUIRE) != number) return std::nullopt;
-    EvidenceEntry copy;
+    EvidenceEntry copy{};
     shm::load_words(copy, slot);
     if (__atomic_load_n(&slot.number, __ATOMIC_RELAXED) != number) return std::nullopt;
     copy.number = number;

@@ -110,14 +110,14 @@ GpioLines::~GpioLines() { static_cast<void>(set_enable(false)); }
 
 // The enable line first: taking it is what makes it low.
 void GpioLines::take_missing() {
-    if (enable_line_ && !enable_) take_enable();
+    if (enable_line_ && !enable_) take_enable(*enable_line_);
     for (std::size_t i = 0; i < estop_.size(); ++i) {
         if (!estop_[i]) take_contact(i);
     }
 }
 
-void GpioLines::take_enable() {
-    auto taken = take_output(*enable_line_, devices_);
+void GpioLines::take_enable(const GpioLine& line) {
+    auto taken = take_output(line, devices_);
     enable_problem_ = taken ? "" : "enable line " + taken.error().message;
     if (taken) enable_ = std::move(*taken);
 }
@@ -153,7 +153,7 @@ bool GpioLines::read_contact(int line, bool& open) const {
     gpio_v2_line_values level{.bits = 0, .mask = 1};
     if (::ioctl(line, GPIO_V2_LINE_GET_VALUES_IOCTL, &level) != 0) return false;
     open = ((level.bits & 1u) != 0) == stop_is_high_;
-    std::array<gpio_v2_line_event, kMaxEdges> edges;
+    std::array<gpio_v2_line_event, kMaxEdges> edges{};
     const ssize_t size = ::read(line, edges.data(), sizeof edges);
     if (size < 0) return errno == EAGAIN;
     const auto opening = static_cast<std::uint32_t>(stop_is_high_ ? GPIO_V2_LINE_EVENT_RISING_EDGE

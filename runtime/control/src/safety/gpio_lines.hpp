@@ -36,7 +36,7 @@ class GpioLines final : public Lines {
     [[nodiscard]] std::vector<std::string> problems() const;
 
   private:
-    void take_enable();
+    void take_enable(const GpioLine& line);
     void take_contact(std::size_t contact);
     [[nodiscard]] bool read_contact(int line, bool& open) const;
 

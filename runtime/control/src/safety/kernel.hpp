@@ -28,11 +28,12 @@ struct Limit {
 };
 
 struct KernelConfig {
-    std::int64_t period_ns;
-    std::int64_t core_timeout_ns;
-    std::int64_t worker_timeout_ns;
-    bool worker_required;
-    bool realtime_missing;  // [control] realtime = "require" and this daemon did not get it: nothing may arm
+    std::int64_t period_ns{};
+    std::int64_t core_timeout_ns{};
+    std::int64_t worker_timeout_ns{};
+    bool worker_required{};
+    bool
+        realtime_missing{};  // [control] realtime = "require" and this daemon did not get it: nothing may arm
     bool watchdog_missing{false};  // the hardware watchdog that is configured cannot be fed: likewise
     bool estop_lines{false};
     std::int64_t estop_discrepancy_ns{0};
@@ -67,18 +68,18 @@ struct HealthReading {
 
 // What the daemon saw in this period.
 struct Inputs {
-    std::int64_t now_ns;
-    bool core_attached;  // a core has attached and not detached in good order
-    bool core_beat;      // its heartbeat has changed since the last period
-    bool core_lost;      // its connection ended without a detach since the last period
-    bool core_armed;     // by its last sample, it moves the robot: armed or stopping
-    bool worker_attached;
-    bool worker_beat;
-    bool worker_lost;
-    shm::ControllerFault controller_fault;  // of the controller that is loaded now
-    bool record_unreadable;                 // the latch file was damaged and is not yet written anew
-    bool operator_stop;                     // a request since the last period
-    bool reset;                             // an explicit local reset since the last period
+    std::int64_t now_ns{};
+    bool core_attached{};  // a core has attached and not detached in good order
+    bool core_beat{};      // its heartbeat has changed since the last period
+    bool core_lost{};      // its connection ended without a detach since the last period
+    bool core_armed{};     // by its last sample, it moves the robot: armed or stopping
+    bool worker_attached{};
+    bool worker_beat{};
+    bool worker_lost{};
+    shm::ControllerFault controller_fault{};  // of the controller that is loaded now
+    bool record_unreadable{};                 // the latch file was damaged and is not yet written anew
+    bool operator_stop{};                     // a request since the last period
+    bool reset{};                             // an explicit local reset since the last period
     EstopReading estop{};
     bool enable_line_failed{false};  // it was not to be had, or could not be set
     bool drive_fault{false};         // a drive reports an error
@@ -89,51 +90,51 @@ struct Inputs {
 // What is known of one peer (core or worker). Silence counts from its first heartbeat on: before that nothing
 // may arm, so nothing can move.
 struct PeerState {
-    bool attached;           // in the period before
-    bool beaten;             // a heartbeat since it attached
-    bool fresh;              // a heartbeat since it attached and since the last reset: arming needs one
-    std::int64_t silent_ns;  // while this daemon itself ran
+    bool attached{};           // in the period before
+    bool beaten{};             // a heartbeat since it attached
+    bool fresh{};              // a heartbeat since it attached and since the last reset: arming needs one
+    std::int64_t silent_ns{};  // while this daemon itself ran
 };
 
 struct EstopState {
-    std::int64_t differ_ns;  // how long the contacts have disagreed
-    bool fault;              // they did for too long, and have not both opened since
+    std::int64_t differ_ns{};  // how long the contacts have disagreed
+    bool fault{};              // they did for too long, and have not both opened since
 };
 
 // Overruns of the core in the newest parts of the window.
 struct OverrunState {
-    std::array<std::uint32_t, kOverrunBuckets> counts;
-    std::size_t newest;
-    std::int64_t elapsed_ns;  // in the newest part
-    bool tripped;
+    std::array<std::uint32_t, kOverrunBuckets> counts{};
+    std::size_t newest{};
+    std::int64_t elapsed_ns{};  // in the newest part
+    bool tripped{};
 };
 
 struct LimitState {
-    bool seen;  // known at least once
-    bool high;
+    bool seen{};  // known at least once
+    bool high{};
 };
 
 struct HealthState {
-    std::int64_t age_ns;  // of the latest sample
-    LimitState temperature;
-    LimitState memory_pressure;
+    std::int64_t age_ns{};  // of the latest sample
+    LimitState temperature{};
+    LimitState memory_pressure{};
 };
 
 // Power to the drives.
 struct EnableState {
-    bool on;
-    std::int64_t left_ns;  // until it is dropped after a stop
+    bool on{};
+    std::int64_t left_ns{};  // until it is dropped after a stop
 };
 
 // All memory of the kernel. `latch_sequence`, `last_sequence` and `cause` are what the latch file holds.
 struct State {
-    std::uint64_t latch_sequence;  // 0: not latched
-    std::uint64_t last_sequence;   // of the last stop ever; the next gets one more
-    StopCause cause;
-    std::int64_t latch_ns;
-    PeerState core;
-    PeerState worker;
-    bool core_was_armed;  // in the period before
+    std::uint64_t latch_sequence{};  // 0: not latched
+    std::uint64_t last_sequence{};   // of the last stop ever; the next gets one more
+    StopCause cause{};
+    std::int64_t latch_ns{};
+    PeerState core{};
+    PeerState worker{};
+    bool core_was_armed{};  // in the period before
     EstopState estop{};
     bool drive_faulted{false};
     OverrunState overruns{};
@@ -142,15 +143,15 @@ struct State {
 };
 
 struct Outputs {
-    std::uint64_t latch_sequence;
-    StopCause cause;
-    StopCause standing;  // a cause that is present now (kNone: a reset would be granted)
-    bool newly_latched;
-    bool reset_granted;
-    bool reset_refused;
-    bool arm_permitted;
-    bool enable;             // level of the enable line
-    std::uint32_t warnings;  // bit n: StopCause n is present and only warned of
+    std::uint64_t latch_sequence{};
+    StopCause cause{};
+    StopCause standing{};  // a cause that is present now (kNone: a reset would be granted)
+    bool newly_latched{};
+    bool reset_granted{};
+    bool reset_refused{};
+    bool arm_permitted{};
+    bool enable{};             // level of the enable line
+    std::uint32_t warnings{};  // bit n: StopCause n is present and only warned of
 };
 
 [[nodiscard]] Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) noexcept;

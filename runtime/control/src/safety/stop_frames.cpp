@@ -142,7 +142,8 @@ void StopFrames::send(std::int64_t now_ns, double dt_s) {
 
 void StopFrames::ask_for_feedback() {
     for (std::size_t link = 0; link < links_.size(); ++link) {
-        if (syncs_[link] && links_[link]->send(*syncs_[link]) != LinkResult::kOk) ++counts_.failed;
+        const auto& sync = syncs_[link];
+        if (sync && links_[link]->send(*sync) != LinkResult::kOk) ++counts_.failed;
     }
 }
 

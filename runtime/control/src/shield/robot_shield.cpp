@@ -48,11 +48,12 @@ Shield::Shield(const RobotConfig& config) : config_(config), zones_(config.zones
     for (const CommandChannel& channel : config.commands) rules_.push_back(rules_of(channel));
     for (const Coupling& coupling : config.couplings) {
         if (coupling.mimic) add_mimic(coupling);
-        add_group(coupling.channels, &coupling);
+        add_group(coupling.channels, {.channels = 0, .couplings = {CouplingRule(coupling)}, .workspace = {}});
     }
     if (!config.workspace) return;
-    workspace_.emplace(config, *config.workspace);
-    add_group(workspace_->channels(), nullptr);
+    WorkspaceRule workspace(config, *config.workspace);
+    const std::vector<std::size_t> channels(workspace.channels().begin(), workspace.channels().end());
+    add_group(channels, {.channels = 0, .couplings = {}, .workspace = std::move(workspace)});
 }
 
 // The leader may only go where its follower can go too.
@@ -68,15 +69,12 @@ void Shield::add_mimic(const Coupling& coupling) {
 }
 
 // Groups that share a channel become one.
-void Shield::add_group(std::span<const std::size_t> channels, const Coupling* coupling) {
-    Group group;
+void Shield::add_group(std::span<const std::size_t> channels, Group group) {
     for (const std::size_t channel : channels) group.channels |= bit(channel);
-    if (coupling != nullptr) group.couplings.emplace_back(*coupling);
-    group.workspace = coupling == nullptr;
     std::erase_if(groups_, [&group](Group& other) {
         if ((other.channels & group.channels) == 0) return false;
         group.channels |= other.channels;
-        group.workspace = group.workspace || other.workspace;
+        if (other.workspace) group.workspace = std::move(other.workspace);
         group.couplings.insert(group.couplings.end(), other.couplings.begin(), other.couplings.end());
         return true;
     });
@@ -90,7 +88,7 @@ bool Shield::has_value(std::size_t channel) const {
 std::span<const double> Shield::filter(const ShieldInput& input, double dt_s) {
     choose(input, dt_s);
     for (std::size_t c = 0; c < rules_.size(); ++c) sent_[c] = filter_channel(c, dt_s);
-    for (const Group& group : groups_) keep_group(group, input.state, dt_s);
+    for (Group& group : groups_) keep_group(group, input.state, dt_s);
     return {sent_.data(), rules_.size()};
 }
 
@@ -121,7 +119,7 @@ void Shield::stop_together(const ShieldInput& input, double dt_s) {
 }
 
 bool Shield::group_must_stop(const Group& group, const ShieldInput& input, double dt_s) {
-    bool stop = group.workspace && !workspace_->joints_known(input.state);
+    bool stop = group.workspace && !group.workspace->joints_known(input.state);
     if (!(dt_s > 0.0 && std::isfinite(dt_s))) ++counts_.conflict;
     for_each(group.channels, [&](std::size_t c) {
         const bool follows = action_[c] == Action::kFollow;
@@ -210,8 +208,8 @@ double Shield::filter_channel(std::size_t channel, double dt_s) {
 }
 
 // Mixes the step that was meant with the step of the stop until no rule between channels is broken.
-void Shield::keep_group(const Group& group, std::span<const StateSample> state, double dt_s) {
-    bool known = !group.workspace || workspace_->joints_known(state);
+void Shield::keep_group(Group& group, std::span<const StateSample> state, double dt_s) {
+    bool known = !group.workspace || group.workspace->joints_known(state);
     for_each(group.channels, [&](std::size_t c) { known = known && has_value(c); });
     if (!known || !wants_more_than_stop(group, step_time(dt_s))) return;
     look_at_start(group, state);
@@ -250,7 +248,7 @@ bool Shield::wants_more_than_stop(const Group& group, double step_s) {
     return more;
 }
 
-double Shield::possible_share(const Group& group, std::span<const StateSample> state) {
+double Shield::possible_share(Group& group, std::span<const StateSample> state) {
     double possible = 0.0;
     double too_much = 1.0;
     for (int i = 0; i < kHalvings; ++i) {
@@ -268,14 +266,14 @@ void Shield::mix(const Group& group, double share) {
 }
 
 // Broken already, before this step: the rules contradict each other until the way back is done.
-void Shield::look_at_start(const Group& group, std::span<const StateSample> state) {
+void Shield::look_at_start(Group& group, std::span<const StateSample> state) {
     bool broken = false;
     for (std::size_t i = 0; i < group.couplings.size(); ++i) {
         coupling_at_start_[i] = group.couplings[i].excess_at_start(paths_);
         broken = broken || coupling_at_start_[i] > kStartRounding;
     }
     if (group.workspace) {
-        workspace_at_start_ = workspace_->excess_at_start(paths_, state);
+        workspace_at_start_ = group.workspace->excess_at_start(paths_, state);
         broken = broken || workspace_at_start_ > kStartRounding;
     }
     if (broken) ++counts_.conflict;
@@ -298,11 +296,11 @@ bool Shield::couplings_broken(const Group& group) const {
     return false;
 }
 
-bool Shield::workspace_broken(const Group& group, std::span<const StateSample> state) {
+bool Shield::workspace_broken(Group& group, std::span<const StateSample> state) {
     if (!group.workspace) return false;
     const double at_end =
-        workspace_at_start_ <= kStartRounding ? 0.0 : workspace_->excess_at_end(paths_, state);
-    const double worst = workspace_->worst_excess(paths_, state, allowed(workspace_at_start_));
+        workspace_at_start_ <= kStartRounding ? 0.0 : group.workspace->excess_at_end(paths_, state);
+    const double worst = group.workspace->worst_excess(paths_, state, allowed(workspace_at_start_));
     return worse(worst, workspace_at_start_, at_end);
 }
 

@@ -48,11 +48,11 @@ class Shield {
   private:
     enum class Action : std::uint8_t { kStop, kHold, kFollow };
     struct Mimic {
-        std::size_t leader;
-        std::size_t follower;
-        double multiplier;
-        double offset;
-        double tolerance;
+        std::size_t leader{};
+        std::size_t follower{};
+        double multiplier{};
+        double offset{};
+        double tolerance{};
         bool waiting{};  // the leader, until the follower stands where it should
         [[nodiscard]] double image(double value) const { return multiplier * value + offset; }
     };
@@ -60,11 +60,11 @@ class Shield {
     struct Group {
         std::uint32_t channels{};
         std::vector<CouplingRule> couplings;
-        bool workspace{};
+        std::optional<WorkspaceRule> workspace;
     };
 
     void add_mimic(const Coupling& coupling);
-    void add_group(std::span<const std::size_t> channels, const Coupling* coupling);
+    void add_group(std::span<const std::size_t> channels, Group group);
     void choose(const ShieldInput& input, double dt_s);
     void follow_leaders(const ShieldInput& input);
     void follow_to_stop(const Mimic& mimic);
@@ -75,13 +75,13 @@ class Shield {
     void stop_together(const ShieldInput& input, double dt_s);
     [[nodiscard]] bool group_must_stop(const Group& group, const ShieldInput& input, double dt_s);
     double filter_channel(std::size_t channel, double dt_s);
-    void keep_group(const Group& group, std::span<const StateSample> state, double dt_s);
+    void keep_group(Group& group, std::span<const StateSample> state, double dt_s);
     [[nodiscard]] bool wants_more_than_stop(const Group& group, double step_s);
-    [[nodiscard]] double possible_share(const Group& group, std::span<const StateSample> state);
+    [[nodiscard]] double possible_share(Group& group, std::span<const StateSample> state);
     void mix(const Group& group, double share);
     [[nodiscard]] bool couplings_broken(const Group& group) const;
-    [[nodiscard]] bool workspace_broken(const Group& group, std::span<const StateSample> state);
-    void look_at_start(const Group& group, std::span<const StateSample> state);
+    [[nodiscard]] bool workspace_broken(Group& group, std::span<const StateSample> state);
+    void look_at_start(Group& group, std::span<const StateSample> state);
     [[nodiscard]] static double allowed(double at_start);
     [[nodiscard]] static bool worse(double worst, double at_start, double at_end);
 
@@ -89,7 +89,6 @@ class Shield {
     std::vector<ChannelRules> rules_;
     std::vector<Mimic> mimics_;
     std::vector<Group> groups_;
-    std::optional<WorkspaceRule> workspace_;
     Zones zones_;
 
     std::array<ChannelHistory, kMaxCommandChannels> history_{};

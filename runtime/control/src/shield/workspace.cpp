@@ -17,6 +17,7 @@ double max_extension_m(const RobotConfig& config, const JointSource& source) {
         const CommandChannel& command = config.commands[*source.command];
         range = command.limits;
         if (command.kind == ChannelKind::kVelocity)
+            // NOLINTNEXTLINE(bugprone-unchecked-optional-access): no robot.toml without it is read
             range = command.position_limits.value_or(config.states[*command.position_state].limits);
     } else if (source.state) {
         range = config.states[*source.state].limits;

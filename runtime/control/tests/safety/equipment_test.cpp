@@ -70,7 +70,7 @@ TEST_F(Temperature, OfADeadZoneIsNotHiddenByTheCoolerOnes) {
 }
 
 TEST_F(Temperature, OfAZoneThatOnlyMissesSamplesIsItsLast) {
-    const auto only = write("thermal_zone0/temp", "41000\n");
+    write("thermal_zone0/temp", "41000\n");
     ThermalZones zones(directory_.path());
     ASSERT_EQ(zones.sample(), 41'000);
     for (int i = 0; i < 2 * kMaxZoneMisses; ++i) {
@@ -258,7 +258,7 @@ TEST(DeviceArrival, IsGivenUpWhenTheDaemonIsToldToEnd) {
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &ending, &before);
-    ::pthread_kill(::pthread_self(), SIGTERM);
+    ::raise(SIGTERM);
     EXPECT_EQ(wait_for_devices([] { return false; }, std::chrono::hours(1)), Arrival::kEnded);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

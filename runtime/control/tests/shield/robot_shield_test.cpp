@@ -271,7 +271,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, TwoFollowers, ::testing::Values(kA, kB));
 // Two wheels on one rail: what they measure has no common zero, and their tolerance is a velocity.
 RobotConfig rail() {
     RobotConfig robot;
-    for (const std::size_t c : {0, 1}) {
+    for (std::size_t c = 0; c < 2; ++c) {
         CommandChannel channel = other_channel(c == 0 ? "ahead" : "behind", ChannelKind::kVelocity, 1.0, 2.0);
         channel.position_limits = Range{-1.0, c == 0 ? 5.0 : 1.0};
         channel.position_state = c;

@@ -116,8 +116,10 @@ TEST_P(WholeRobotSweep, TheThirdDerivativeOfWhatIsSentKeepsMaxJerk) {
             std::rotate(x.begin(), x.begin() + 1, x.end());
             x[3] = robot.sent(c);
             if (i < 4) continue;
-            const auto first = [&](int k) { return (x[k + 1] - x[k]) / (at[k + 1] - at[k]); };
-            const auto second = [&](int k) { return 2.0 * (first(k + 1) - first(k)) / (at[k + 2] - at[k]); };
+            const auto first = [&](std::size_t k) { return (x[k + 1] - x[k]) / (at[k + 1] - at[k]); };
+            const auto second = [&](std::size_t k) {
+                return 2.0 * (first(k + 1) - first(k)) / (at[k + 2] - at[k]);
+            };
             const double third = 3.0 * (second(1) - second(0)) / (at[3] - at[0]);
             const CommandChannel& channel = robot.config.commands[c];
             ASSERT_LE(std::abs(first(2)), channel.max_rate + 1e-6) << channel.name;

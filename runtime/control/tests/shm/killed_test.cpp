@@ -56,7 +56,7 @@ bool is_whole(const StateData& data) {
 }
 
 template <typename Work>
-pid_t child(Work&& work) {
+pid_t child(Work work) {
     const pid_t process = ::fork();
     if (process != 0) return process;
     for (;;) work();

@@ -40,7 +40,7 @@ class Life {
 
     // One cycle: the unwatched world, then the core under `watch`; `extra` runs with it.
     template <typename Extra>
-    void cycle(Watch& watch, Extra&& extra) {
+    void cycle(Watch& watch, const Extra& extra) {
         const Wake wake = prepare();
         watch.over([&] {
             work(wake);

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cinttypes>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -109,12 +110,10 @@ int run(std::uint64_t cycles, const std::string& violation) {
     const auto made = counted_calls();
     Verdict verdict = judge(*allowed, made);
     check_life(life.lived(), verdict.complaints);
-    std::printf(
-        "%llu cycles: %llu allocations, %llu page faults (%llu major), %llu other system calls (%s)\n",
-        static_cast<unsigned long long>(cycles), static_cast<unsigned long long>(seen.heap_calls),
-        static_cast<unsigned long long>(seen.minor_faults + seen.major_faults),
-        static_cast<unsigned long long>(seen.major_faults),
-        static_cast<unsigned long long>(verdict.other_calls), joined(made).c_str());
+    std::printf("%" PRIu64 " cycles: %" PRIu64 " allocations, %" PRIu64 " page faults (%" PRIu64
+                " major), %" PRIu64 " other system calls (%s)\n",
+                cycles, seen.heap_calls, seen.minor_faults + seen.major_faults, seen.major_faults,
+                verdict.other_calls, joined(made).c_str());
     for (const std::string& complaint : verdict.complaints) std::printf("tripwire: %s\n", complaint.c_str());
     const bool clean =
         seen.heap_calls + seen.minor_faults + seen.major_faults == 0 && verdict.complaints.empty();

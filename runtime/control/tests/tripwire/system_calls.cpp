@@ -16,6 +16,7 @@
 // long tripwire_gate(long number, const long arguments[6]): the one place from which a call reaches the
 // kernel.
 extern "C" long tripwire_gate(long number, const long* arguments);
+// NOLINTNEXTLINE(readability-identifier-naming): a label in the assembly below
 extern "C" const char tripwire_gate_return[];
 
 #if defined(__x86_64__)

@@ -19,7 +19,7 @@ struct Seen {
 class Watch {
   public:
     template <typename Step>
-    void over(Step&& step) {
+    void over(const Step& step) {
         const rusage before = usage();
         const std::uint64_t heap_before = heap_calls();
         begin_counting();

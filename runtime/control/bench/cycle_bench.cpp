@@ -100,11 +100,11 @@ T require(Expected<T> value) {
     return std::move(*value);
 }
 
-// The far end of every link: drives that are where they were told to be.
+// The far end of every link: drives that are where they were told to be, and say how fast they got there.
 class Sink {
   public:
     Sink(const RobotConfig& config, const std::filesystem::path& run_directory)
-        : config_(config), position_(config.drives.size()) {
+        : config_(config), position_(config.drives.size()), reported_(config.drives.size()) {
         for (std::size_t d = 0; d < config.drives.size(); d += kDrivesPerLink)
             links_.push_back(require(open_drive_side(config.drives[d].link, run_directory)));
     }
@@ -119,7 +119,11 @@ class Sink {
             const Drive& drive = config_.drives[d];
             CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
                               .size = 8};
+            const double moved = position_[d] - reported_[d];
+            reported_[d] = position_[d];
+            const double period_s = static_cast<double>(config_.tier1_period_ns()) * 1e-9;
             cansimple::put_f32(estimate, 0, static_cast<float>(position_[d] * drive.turns_per_unit));
+            cansimple::put_f32(estimate, 4, static_cast<float>(moved / period_s * drive.turns_per_unit));
             send(d, estimate);
             if (cycle_ % 100 != d % 100 && cycle_ > 10) continue;
             CanFrame heartbeat{.id = cansimple::frame_id(drive.node, cansimple::Command::kHeartbeat),
@@ -145,6 +149,7 @@ class Sink {
     const RobotConfig& config_;
     std::vector<std::unique_ptr<Link>> links_;
     std::vector<double> position_;
+    std::vector<double> reported_;
     std::uint64_t cycle_{0};
 };
 

@@ -8,7 +8,7 @@ CPP_SOURCES := $(shell find runtime/control -name CMakeLists.txt -o -name '*.cma
 STAMPS := build/stamps
 # Arguments of `make up`, for example ARGS=--once, and the scenarios of `make bench`.
 ARGS ?=
-TIER ?= full
+TIER ?= robot
 SECONDS := 60
 export TIER
 
@@ -22,7 +22,7 @@ up: $(STAMPS)/venv ## boot a robot and watch it; ARGS=--once checks it and power
 
 deps: $(STAMPS)/venv ## prepare this machine: Debian packages, .venv, the C++ side built into it
 
-test: $(STAMPS)/venv ## lint, C++, Python, image and the suite on the booted image; TIER=quick stops before clang-tidy
+test: $(STAMPS)/venv ## lint, C++, Python, image and the suite on the booted image; TIER=full adds clang-tidy and the proofs
 	@.venv/bin/python scripts/stages.py --tier $(TIER)
 
 quick: $(STAMPS)/venv ## the stages of `make test` that take seconds

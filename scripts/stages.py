@@ -225,6 +225,7 @@ STAGES: tuple[Stage, ...] = (
         "C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer",
         "full",
         address_stage,
+        {"LSAN_OPTIONS": f"suppressions={ROOT / 'runtime/control/tests/leaks.supp'}"},
     ),
     Stage(
         "cpp-thread",

@@ -91,7 +91,9 @@ class StoppedCore : public testing::Test {
     std::vector<json> received(int node) const {
         std::vector<json> frames;
         std::ifstream in(recording_);
+        const std::string of_node = "\"node\":" + std::to_string(node) + ",";
         for (std::string line; std::getline(in, line);) {
+            if (line.find(of_node) == std::string::npos) continue;  // it grows by thousands of lines a second
             json frame = json::parse(line, nullptr, false);
             if (frame.is_object() && frame["node"] == node && frame["value"].is_number())
                 frames.push_back(frame);

@@ -372,6 +372,14 @@ TEST(Health, HeatThatIsWarnedOfStopsNothing) {
     EXPECT_TRUE(out.arm_permitted);
 }
 
+TEST(Health, EverythingThatIsWarnedOfIsSaidAtOnce) {
+    KernelDriver kernel = with_health();
+    kernel.config.temperature.reaction = Reaction::kWarn;
+    EXPECT_EQ(kernel.step(health({true, kHot}, {true, 5'000})).warnings,
+              1u << static_cast<std::uint32_t>(StopCause::kTemperature) |
+                  1u << static_cast<std::uint32_t>(StopCause::kMemoryPressure));
+}
+
 TEST(Health, MemoryPressureWarnsOrStops) {
     KernelDriver kernel = with_health();
     EXPECT_EQ(kernel.step(health({true, 0}, {true, 5'000})).warnings,

@@ -883,7 +883,7 @@ class _Loader:
         while len(keys) > 1 and isinstance(keys[-1], int):
             keys.pop()  # an index into the list that a key holds
         shown = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
-        self._add(("workspace", *keys), f"workspace{shown}", what)
+        self._add(("workspace", *path), f"workspace{shown}", what)
 
 
 _FORBIDDEN: dict[str, dict[str, str]] = {

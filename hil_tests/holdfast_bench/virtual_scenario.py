@@ -50,9 +50,8 @@ def run_in_guest(
         def on_clock(clock_s: float) -> None:
             nonlocal told
             progress.update(task, completed=clock_s)
-            if (
-                not terminal.is_terminal and time.monotonic() - told > _TOLD_EVERY_S
-            ):  # a log has no moving bar
+            # A log has no moving bar.
+            if not terminal.is_terminal and time.monotonic() - told > _TOLD_EVERY_S:
                 told = time.monotonic()
                 terminal.print(f"{name}: {clock_s:.0f} of about {total_s} virtual seconds")
 

@@ -11,6 +11,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from holdfast import session
 from holdfast.broker import Hub, start_broker
 from holdfast.child import Child
 from holdfast.errors import HoldfastError, UnreachableError
@@ -29,13 +30,7 @@ HOST_FROM_INSIDE = "10.0.3.2"
 _POLL_S = 0.5
 # An emulator in real time keeps no deadlines: the host takes its processors away for tens of milliseconds.
 # Deadlines are proved in virtual time, with the limits of robot.toml.
-RELAXED = {
-    "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
-    "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "10000",
-    "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
-    "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
-    "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
-}
+RELAXED = session.RELAXED | {"HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "10000"}
 # Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
 SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
 
@@ -112,8 +107,8 @@ class VmSession:
             self._robot = Robot(vm.shell)
             self.notes.append(
                 f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so limits and rates are relaxed ("
-                + ", ".join(f"{k.removeprefix('HOLDFAST_').lower()} = {v}" for k, v in environment.items())
-                + "); `holdfast bench run deadlines --virtual-time` shows the exact ones at 1 kHz"
+                f"{session.in_words(environment)}); "
+                "`holdfast bench run deadlines --virtual-time` shows the exact ones at 1 kHz"
             )
             report(f"booting under QEMU ({vm.accelerator})")
             await asyncio.to_thread(vm.on)

@@ -27,7 +27,7 @@ from holdfast.errors import HoldfastError, UnreachableError
 from holdfast.fleet import follow_robot
 from holdfast.places import executable
 from holdfast.seqpacket import Connection, ask
-from holdfast.session import Report
+from holdfast.session import RELAXED, Report, in_words
 from holdfast.target import FleetTarget, LocalTarget
 
 _READY_S = 20.0
@@ -36,13 +36,6 @@ _HEARTBEAT_MS = 250.0
 _INPUT_AGE_MS = 1000.0
 # A Unix socket takes ten waiting frames (net.unix.max_dgram_qlen), and a drive reports up to two at once.
 _DEVICES_PER_SOCKET = 4
-_RELAXED = {
-    "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
-    "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "5000",
-    "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
-    "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
-    "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
-}
 
 
 class HostSession:
@@ -191,13 +184,9 @@ class HostSession:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _relax(self) -> None:
-        relaxed = {key: value for key, value in _RELAXED.items() if key not in os.environ}
-        told = (
-            f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {value}"
-            for key, value in relaxed.items()
-        )
+        relaxed = {key: value for key, value in RELAXED.items() if key not in os.environ}
         self.notes.append(
-            f"time limits are relaxed, because a machine without a real-time kernel keeps none: {', '.join(told)}"
+            f"time limits are relaxed, because a machine without a real-time kernel keeps none: {in_words(relaxed)}"
         )
         # What the caller's environment says of another robot must not leak into this one.
         inherited = {

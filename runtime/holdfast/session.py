@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from holdfast.target import Target
 
 Report = Callable[[str], None]
+
+RELAXED = {
+    "HOLDFAST_SAFETY__CORE_TIMEOUT_MS": "1000",
+    "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "5000",
+    "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
+    "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
+    "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
+}
+"""What a machine without a real-time kernel of its own can keep, as the environment of the robot's daemons."""
+
+
+def in_words(environment: Mapping[str, str]) -> str:
+    """Return such an environment as a person reads it: "safety.core_timeout_ms = 1000, ..."."""
+    return ", ".join(
+        f"{key.removeprefix('HOLDFAST_').lower().replace('__', '.')} = {value}"
+        for key, value in environment.items()
+    )
 
 
 class Session(Protocol):

@@ -408,16 +408,22 @@ def test_a_controller_is_tried_beside_the_one_that_runs(
     on_robot(scenario)
 
 
+async def begin_trial(robot: HostSession) -> asyncio.Task[Any]:
+    """Let sine move the robot and next be tried beside it; returns the deployment that waits for the trial."""
+    await robot.target.deploy("sine", "1", SINE)
+    await arm(robot)
+    deploying = asyncio.create_task(robot.target.deploy("next", "1", STILL))
+    await status_where(robot, "the trial", lambda s: lifecycle(s).get("candidate"))
+    return deploying
+
+
 def test_a_stop_ends_the_trial_and_the_deployer_hears_it(
     on_robot: OnRobot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOLDFAST_CONTROL__SHADOW_TICKS", "100000")
 
     async def scenario(robot: HostSession) -> None:
-        await robot.target.deploy("sine", "1", SINE)
-        await arm(robot)
-        deploying = asyncio.create_task(robot.target.deploy("next", "1", STILL))
-        await status_where(robot, "the trial", lambda s: lifecycle(s).get("candidate"))
+        deploying = await begin_trial(robot)
         await robot.target.disarm()
         with pytest.raises(RejectedError, match="withdrawn, because the robot was stopped") as rejected:
             await deploying
@@ -437,10 +443,7 @@ def test_a_trial_whose_deployment_is_over_is_ended(
     monkeypatch.setenv("HOLDFAST_SAFETY__WORKER_REQUIRED", "false")
 
     async def scenario(robot: HostSession) -> None:
-        await robot.target.deploy("sine", "1", SINE)
-        await arm(robot)
-        deploying = asyncio.create_task(robot.target.deploy("next", "1", STILL))
-        await status_where(robot, "the trial", lambda s: lifecycle(s).get("candidate"))
+        deploying = await begin_trial(robot)
         await restart(robot, "worker")
         ended = await status_where(robot, "the trial's end", lambda s: lifecycle(s).get("outcome"))
         assert lifecycle(ended)["outcome"]["reason"] == "asked"

@@ -115,13 +115,13 @@ class Sink {
         }
     }
     void report() {
+        const double period_s = static_cast<double>(config_.tier1_period_ns()) * 1e-9;
         for (std::size_t d = 0; d < config_.drives.size(); ++d) {
             const Drive& drive = config_.drives[d];
             CanFrame estimate{.id = cansimple::frame_id(drive.node, cansimple::Command::kGetEncoderEstimates),
                               .size = 8};
             const double moved = position_[d] - reported_[d];
             reported_[d] = position_[d];
-            const double period_s = static_cast<double>(config_.tier1_period_ns()) * 1e-9;
             cansimple::put_f32(estimate, 0, static_cast<float>(position_[d] * drive.turns_per_unit));
             cansimple::put_f32(estimate, 4, static_cast<float>(moved / period_s * drive.turns_per_unit));
             send(d, estimate);

@@ -12,3 +12,7 @@ def test_robot_goes_on_without_the_fleet_and_loses_nothing(bench: VmBench) -> No
     assert proved["mode"] == "running"
     assert proved["task"] == {"while_offline": "queued", "results": 1}
     assert proved["telemetry"]["gaps"] == 0
+
+
+def test_a_robot_whose_streams_begin_anew_is_still_gathered(bench: VmBench) -> None:
+    offline.lose_streams(bench)

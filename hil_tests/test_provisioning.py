@@ -97,7 +97,7 @@ def init_repository(folder: Path) -> None:
 def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
     folder = tmp_path_factory.mktemp("provisioning")
     init_repository(folder / "ota")
-    hub = Hub(folder / "hub")
+    hub = Hub(folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)
     environment = "".join(f"{name}={value}\n" for name, value in ENVIRONMENT.items())
     with (
         asyncio.Runner() as runner,

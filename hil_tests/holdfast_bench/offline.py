@@ -18,6 +18,7 @@ from holdfast_bench.robot import Robot, wait_until
 
 OFFLINE_CYCLES = 10_000
 OFFLINE_TELEMETRY = 5
+_ROBOT_STREAMS = "/var/lib/holdfast/nats/jetstream"
 
 
 class Target(Protocol):
@@ -47,8 +48,10 @@ def _in_reach(target: Target) -> bool | None:
     return None if up is None else bool(up)
 
 
-def _telemetry(target: Target) -> list[int]:
-    return [int(message["seq"]) for message in target.fleet_messages("FLEET_TELEMETRY")]
+def _telemetry(target: Target, boot: int) -> list[int]:
+    """Return the sequence numbers that the fleet has from this boot; it may remember earlier robots of this id."""
+    messages = target.fleet_messages("FLEET_TELEMETRY")
+    return [int(message["seq"]) for message in messages if message["boot_id"] == boot]
 
 
 def run(target: Target) -> dict[str, Any]:
@@ -57,17 +60,14 @@ def run(target: Target) -> dict[str, Any]:
     robot.deploy("moving.wat")
     robot.arm()
     robot.wait_moving()
-    wait_until("the fleet receives telemetry", lambda: _telemetry(target))
+    boot = robot.control()["boot_id"]
+    wait_until("the fleet receives telemetry", lambda: _telemetry(target, boot))
 
     target.faults.set_link(OUTSIDE, up=False)
     wait_until("the robot notices that the fleet is gone", lambda: _in_reach(target) is False)
-    seen_before = _telemetry(target)[-1]
+    seen_before = _telemetry(target, boot)[-1]
     before = robot.control()
-    task = f"offline-{uuid.uuid4().hex}"
-    request = {"id": task, "kind": "status_report", "requires": ["fleet"], "args": {}}
-    accepted = robot.ask("publish", f"holdfast.{target.robot_id}.task", json.dumps(request))
-    if not accepted.get("ok"):
-        raise BenchError(f"the robot's own broker did not take the task: {accepted}")
+    task = _submit(target, requires=["fleet"])
     journalled = wait_until("the task is journalled", lambda: _journalled(robot, task))
     wait_until(
         f"{OFFLINE_CYCLES} cycles without the fleet",
@@ -83,15 +83,12 @@ def run(target: Target) -> dict[str, Any]:
 
     target.faults.set_link(OUTSIDE, up=True)
     wait_until("the robot is back in the fleet", lambda: _in_reach(target))
-    results = wait_until(
-        "the task's result reaches the fleet",
-        lambda: [m for m in target.fleet_messages("FLEET_RESULTS") if m["id"] == task] or None,
-    )
+    results = _wait_result(target, task)
     wait_until(
         "the telemetry of the time offline reaches the fleet",
-        lambda: _telemetry(target)[-1] >= seen_before + OFFLINE_TELEMETRY,
+        lambda: _telemetry(target, boot)[-1] >= seen_before + OFFLINE_TELEMETRY,
     )
-    telemetry = _telemetry(target)
+    telemetry = _telemetry(target, boot)
     if telemetry != list(range(telemetry[0], telemetry[0] + len(telemetry))):
         raise BenchError(f"telemetry arrived out of order or with gaps: {telemetry}")
     robot.disarm()
@@ -103,6 +100,37 @@ def run(target: Target) -> dict[str, Any]:
         "task": {"while_offline": journalled, "results": len(results)},
         "telemetry": {"received": len(telemetry), "first": telemetry[0], "last": telemetry[-1], "gaps": 0},
     }
+
+
+def lose_streams(target: Target) -> None:
+    """Let a connected robot forget all that its broker keeps, as if it were flashed anew; the fleet gathers on.
+
+    Raises:
+        BenchError: what the robot reports afterwards does not reach the fleet.
+    """
+    _wait_result(target, _submit(target, requires=[]))
+    target.robot.shell.run(
+        f"systemctl stop holdfast-nats && rm -r {_ROBOT_STREAMS} && systemctl start holdfast-nats"
+    )
+    _wait_result(target, _submit(target, requires=[]))
+
+
+def _submit(target: Target, requires: list[str]) -> str:
+    """Give the robot's own broker a task; returns its id."""
+    task = f"offline-{uuid.uuid4().hex}"
+    body = json.dumps({"id": task, "kind": "status_report", "requires": requires, "args": {}})
+    wait_until(
+        "the robot's own broker takes a task",
+        lambda: target.robot.ask("publish", f"holdfast.{target.robot_id}.task", body).get("ok"),
+    )
+    return task
+
+
+def _wait_result(target: Target, task: str) -> list[dict[str, Any]]:
+    return wait_until(
+        "the task's result reaches the fleet",
+        lambda: [m for m in target.fleet_messages("FLEET_RESULTS") if m["id"] == task] or None,
+    )
 
 
 def _journalled(robot: Robot, task: str) -> str | None:

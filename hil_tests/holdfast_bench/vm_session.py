@@ -90,13 +90,13 @@ class VmSession:
         report("image (cached if nothing changed)")
         try:
             image = await asyncio.to_thread(build_image, repository_root(), steps=Steps())
-            self._hub = Hub(self._folder / "hub")
+            self._hub = Hub(self._folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
             accelerator = await asyncio.to_thread(choose_accelerator, image)
             environment = RELAXED if accelerator == "kvm" else RELAXED | SLOWER
             credentials = {
                 "holdfast.robot-id": self.robot_id,
-                "holdfast.fleet-url": self._hub.leaf_url(HOST_FROM_INSIDE),
+                "holdfast.fleet-url": self._hub.leaf_url,
                 "holdfast.env": "".join(f"{key}={value}\n" for key, value in environment.items()),
             }
             if self._robot_file is not None:

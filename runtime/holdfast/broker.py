@@ -26,8 +26,8 @@ class Hub:
     """The fleet's side: clients outside the robots, and the leaf nodes that robots open to it."""
 
     directory: Path
-    leaf_host: str = "127.0.0.1"
-    """Where robots may connect to; 0.0.0.0 when they are virtual machines."""
+    leaf_seen_as: str = "127.0.0.1"
+    """This host as the robots see it; virtual machines reach it under another address."""
     port: int = field(default_factory=free_port)
     leaf_port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -37,9 +37,10 @@ class Hub:
         """Address for clients."""
         return f"nats://fleet:{self.password}@127.0.0.1:{self.port}"
 
-    def leaf_url(self, host: str = "127.0.0.1") -> str:
-        """Address for a robot's leaf node, as seen from `host`'s network."""
-        return f"nats-leaf://robot:{self.password}@{host}:{self.leaf_port}"
+    @property
+    def leaf_url(self) -> str:
+        """Address for a robot's leaf node."""
+        return f"nats-leaf://robot:{self.password}@{self.leaf_seen_as}:{self.leaf_port}"
 
     def configuration(self) -> str:
         """Return the server's configuration file."""
@@ -52,9 +53,9 @@ ping_max: 2
 authorization {{ user: fleet, password: {json.dumps(self.password)} }}
 jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
 leafnodes {{
-  listen: "{self.leaf_host}:{self.leaf_port}"
-  # Robots reach it where they are told to; its own address means nothing in their networks.
-  no_advertise: true
+  listen: "127.0.0.1:{self.leaf_port}"
+  # Without it robots are told the listening address, and try it in turn with the one that they know.
+  advertise: "{self.leaf_seen_as}:{self.leaf_port}"
   # An emulated robot takes longer than the second that is the default.
   authorization {{ user: robot, password: {json.dumps(self.password)}, timeout: 15 }}
 }}

@@ -100,7 +100,7 @@ class HostSession:
         self._relax()
         robot_file = self._derive_robot_file(self._directory / "robot.toml")
         self.robot_id = load_robot_config(robot_file, self._environment).robot.id
-        self._broker = RobotBroker(self._directory / "broker", self.robot_id, self._hub.leaf_url())
+        self._broker = RobotBroker(self._directory / "broker", self.robot_id, self._hub.leaf_url)
         self._environment |= {
             "HOLDFAST_CONFIG": str(robot_file),
             "HOLDFAST_WORKER__NATS_URL": self._broker.url,

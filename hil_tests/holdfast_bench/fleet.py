@@ -7,7 +7,7 @@ from typing import Any
 
 import nats
 import nats.errors
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from holdfast_bench.result import BenchError
@@ -55,7 +55,10 @@ async def stream_messages(hub_url: str, stream: str, subject: str) -> list[dict[
         except NotFoundError:
             return []
         subscription = await jetstream.pull_subscribe(
-            subject, stream=stream, config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+            subject,
+            stream=stream,
+            # Nothing is acknowledged here: a consumer that waited for that would end after its first 1,000 messages.
+            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE),
         )
         messages: list[dict[str, Any]] = []
         while len(messages) < waiting:

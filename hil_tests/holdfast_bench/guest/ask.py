@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 import nats
+from nats.aio.client import Client
 
 from holdfast.errors import HoldfastError
 from holdfast.places import run_directory, state_directory
@@ -27,8 +28,17 @@ from holdfast.seqpacket import ask
 LOCAL_BROKER = "nats://127.0.0.1:4222"
 
 
+async def _connect() -> Client:
+    """Connect to the robot's own broker, or fail at once: who asks decides about asking again."""
+
+    async def unsaid(error: Exception) -> None:
+        """Say nothing: the exception that is raised says it, and the lines of this program are its answers."""
+
+    return await nats.connect(LOCAL_BROKER, allow_reconnect=False, error_cb=unsaid)
+
+
 async def _publish(subject: str, payload: str) -> dict[str, Any]:
-    connection = await nats.connect(LOCAL_BROKER)
+    connection = await _connect()
     try:
         acknowledged = await connection.jetstream().publish(subject, payload.encode())
         return {"ok": True, "stream": acknowledged.stream, "sequence": acknowledged.seq}
@@ -37,7 +47,7 @@ async def _publish(subject: str, payload: str) -> dict[str, Any]:
 
 
 async def _fleet_link(robot: str) -> dict[str, Any]:
-    connection = await nats.connect(LOCAL_BROKER)
+    connection = await _connect()
     try:
         answer = await connection.request(f"holdfast.{robot}.status", b"{}", timeout=10.0)
         return {"ok": True, "up": json.loads(answer.data)["worker"]["fleet_link"]}

@@ -18,7 +18,7 @@ from holdfast_bench.robot import Robot, wait_until
 
 OFFLINE_CYCLES = 10_000
 OFFLINE_TELEMETRY = 5
-_ROBOT_STREAMS = "/var/lib/holdfast/nats/jetstream"
+_BROKER_STORE = "/var/lib/holdfast/nats"
 
 
 class Target(Protocol):
@@ -35,6 +35,10 @@ class Target(Protocol):
     @property
     def faults(self) -> Faults:
         """Faults that the bench can cause."""
+        ...
+
+    def wait_ready(self) -> float:
+        """Wait until the robot is a member of the fleet again; returns the seconds since power-on."""
         ...
 
     def fleet_messages(self, stream: str) -> list[dict[str, Any]]:
@@ -110,8 +114,9 @@ def lose_streams(target: Target) -> None:
     """
     _wait_result(target, _submit(target, requires=[]))
     target.robot.shell.run(
-        f"systemctl stop holdfast-nats && rm -r {_ROBOT_STREAMS} && systemctl start holdfast-nats"
+        f"systemctl stop holdfast-nats && find {_BROKER_STORE} -mindepth 1 -delete && systemctl start holdfast-nats"
     )
+    target.wait_ready()
     _wait_result(target, _submit(target, requires=[]))
 
 

@@ -7,15 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-import nats.errors
-import nats.js.errors
-from nats.aio.client import Client
-
 from holdfast import session
 from holdfast.broker import Hub, start_broker
 from holdfast.child import Child
 from holdfast.errors import HoldfastError, UnreachableError
-from holdfast.fleet import follow_robot
+from holdfast.fleet import gather
 from holdfast.session import Report
 from holdfast.target import FleetTarget, MachineTarget
 from holdfast_bench.qemu import Vm
@@ -125,7 +121,7 @@ class VmSession:
             while not await self._in_fleet():
                 await asyncio.sleep(_POLL_S)
         ready_s = self.vm.on_for_s
-        await self._gather_streams()
+        await gather(self.hub.url, self.robot_id)
         return ready_s
 
     async def _in_fleet(self) -> bool:
@@ -134,17 +130,8 @@ class VmSession:
         except HoldfastError:
             return False
         worker = status["worker"]
-        attached = worker["heartbeat"]["attached"] and worker["fleet_link"]
+        attached = worker["heartbeat"]["attached"] and worker["fleet_link"] and worker["jetstream_domain"]
         return bool(attached) and bool(status.get("loop", {}).get("cycles"))
-
-    async def _gather_streams(self) -> None:
-        client = Client()
-        try:
-            await client.connect(servers=[self.hub.url], allow_reconnect=False, connect_timeout=2)
-            await follow_robot(client.jetstream(), self.robot_id)
-            await client.close()
-        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
-            raise UnreachableError(f"the hub's streams could not be made: {error}") from error
 
     async def plant(self) -> dict[str, Any]:
         """Ask holdfast-plant on the robot what its drives do."""

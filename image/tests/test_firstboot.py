@@ -121,16 +121,16 @@ def test_malformed_value_leaves_the_robot_as_it_was(root: Path) -> None:
     assert not (root / "etc/holdfast/robot.toml").exists()
 
 
-def test_broker_takes_its_domain_from_the_robot() -> None:
-    text = server_configuration(TOML, None)
-    assert 'domain: "arm-01"' in text
+def test_broker_takes_its_domain_from_the_robot(tmp_path: Path) -> None:
+    text = server_configuration(TOML, None, tmp_path)
+    assert f'domain: "arm-01-{(tmp_path / "life").read_text().strip()}"' in text
     assert 'listen: "127.0.0.1:4222"' in text
     assert "leafnodes" not in text
 
 
-def test_broker_is_a_leaf_of_its_fleet() -> None:
+def test_broker_is_a_leaf_of_its_fleet(tmp_path: Path) -> None:
     fleet = fleet_configuration("nats-leaf://u:p@10.0.3.2:7422")
-    assert server_configuration(TOML, fleet).endswith(fleet)
+    assert server_configuration(TOML, fleet, tmp_path).endswith(fleet)
 
 
 @pytest.mark.parametrize(

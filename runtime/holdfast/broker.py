@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.child import Child
+from holdfast.domain import jetstream_domain
 
 _READY_S = 15.0
 
@@ -64,7 +65,7 @@ leafnodes {{
 
 @dataclass(frozen=True)
 class RobotBroker:
-    """A robot's own broker: JetStream in the robot's domain, and a leaf node to the hub when there is one."""
+    """A robot's own broker: JetStream in a domain of its own, and a leaf node to the hub when there is one."""
 
     directory: Path
     robot: str
@@ -85,6 +86,7 @@ class RobotBroker:
     def configuration(self) -> str:
         """Return the server's configuration file."""
         remotes = f"{{ url: {json.dumps(self.leaf_url)} }}" if self.leaf_url else ""
+        domain = jetstream_domain(self.robot, self.directory)
         return f"""\
 server_name: {json.dumps(f"holdfast-{self.robot}")}
 listen: "127.0.0.1:{self.port}"
@@ -92,7 +94,7 @@ http: "127.0.0.1:{self.monitor_port}"
 max_payload: 8MB
 ping_interval: "5s"
 ping_max: 2
-jetstream {{ domain: {json.dumps(self.robot)}, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
+jetstream {{ domain: {json.dumps(domain)}, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
 leafnodes {{ reconnect: 1, remotes: [ {remotes} ] }}
 """
 

@@ -5,33 +5,70 @@ The hub's streams source from the robots', so nothing is lost while a robot is a
 
 from __future__ import annotations
 
+import nats
+import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, ExternalStream, StorageType, StreamConfig, StreamSource
 
+from holdfast.errors import UnreachableError
+from holdfast.target import FleetTarget
+
 _MEBIBYTE = 1 << 20
+_MAX_MB = 1024
 _STREAMS = {"FLEET_TELEMETRY": "TELEMETRY", "FLEET_RESULTS": "RESULTS"}
 
 
-async def follow_robot(hub: JetStreamContext, robot: str, *, max_mb: int = 1024) -> None:
-    """Make the hub's streams FLEET_TELEMETRY and FLEET_RESULTS source from this robot too."""
-    for name, origin in _STREAMS.items():
-        source = StreamSource(
-            name=origin, external=ExternalStream(api=f"$JS.{robot}.API", deliver=f"holdfast.follow.{robot}")
+async def gather(hub_url: str, robot: str, *, check_only: bool = False) -> bool:
+    """Make the hub's streams FLEET_TELEMETRY and FLEET_RESULTS gather from the robot that has this id now.
+
+    A robot that was flashed anew has another JetStream domain; what the hub gathered from the old one stays.
+    Returns whether the hub had to be changed; with `check_only` it is left as it is.
+
+    Raises:
+        HoldfastError: the hub or the robot cannot be reached.
+    """
+    domain = (await FleetTarget(hub_url, robot).status())["worker"].get("jetstream_domain")
+    if domain is None:
+        raise UnreachableError(
+            f"{robot} has no streams yet; its own broker starts. Try again in some seconds"
         )
+    try:
+        client = await nats.connect(hub_url, allow_reconnect=False, connect_timeout=5)
         try:
-            config = (await hub.stream_info(name)).config
-        except nats.js.errors.NotFoundError:
+            hub = client.jetstream()
+            changes = [await _gather(hub, name, robot, domain, check_only) for name in _STREAMS]
+        finally:
+            await client.close()
+    except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+        raise UnreachableError(f"the hub's streams could not be made: {error}") from error
+    return any(changes)
+
+
+async def _gather(hub: JetStreamContext, name: str, robot: str, domain: str, check_only: bool) -> bool:
+    """Bring one of the hub's streams up to date; returns whether it was not."""
+    source = StreamSource(
+        name=_STREAMS[name],
+        external=ExternalStream(api=f"$JS.{domain}.API", deliver=f"holdfast.follow.{robot}"),
+    )
+    try:
+        config = (await hub.stream_info(name)).config
+    except nats.js.errors.NotFoundError:
+        if not check_only:
             await hub.add_stream(
                 StreamConfig(
                     name=name,
                     storage=StorageType.FILE,
                     discard=DiscardPolicy.OLD,
-                    max_bytes=max_mb * _MEBIBYTE,
+                    max_bytes=_MAX_MB * _MEBIBYTE,
                     sources=[source],
                 )
             )
-            continue
-        followed = {known.external.api for known in config.sources or [] if known.external}
-        if f"$JS.{robot}.API" not in followed:
-            await hub.update_stream(config.evolve(sources=[*(config.sources or []), source]))
+        return True
+    known = [old for old in config.sources or [] if old.external]
+    if source.external in [old.external for old in known]:
+        return False
+    others = [old for old in known if old.external and old.external.deliver != f"holdfast.follow.{robot}"]
+    if not check_only:
+        await hub.update_stream(config.evolve(sources=[*others, source]))
+    return True

@@ -15,16 +15,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import nats.errors
-import nats.js.errors
 import tomlkit
-from nats.aio.client import Client
 
 from holdfast.broker import Hub, RobotBroker, start_broker
 from holdfast.child import Child
 from holdfast.config import load_robot_config
 from holdfast.errors import HoldfastError, UnreachableError
-from holdfast.fleet import follow_robot
+from holdfast.fleet import gather
 from holdfast.places import executable
 from holdfast.seqpacket import Connection, ask
 from holdfast.session import RELAXED, Report, in_words
@@ -150,22 +147,14 @@ class HostSession:
                 status = await fleet.status()
             except HoldfastError:
                 return False
-            attached = status["worker"]["heartbeat"]["attached"] and status["worker"]["fleet_link"]
+            worker = status["worker"]
+            attached = worker["heartbeat"]["attached"] and worker["fleet_link"] and worker["jetstream_domain"]
             return bool(attached) and bool(status.get("loop", {}).get("cycles"))
 
         await self.children["worker"].until(ready, timeout_s)
         ready_s = time.monotonic() - self._started
-        await self._gather_streams()
+        await gather(self._hub.url, self.robot_id)
         return ready_s
-
-    async def _gather_streams(self) -> None:
-        client = Client()
-        try:
-            await client.connect(servers=[self._hub.url], allow_reconnect=False, connect_timeout=2)
-            await follow_robot(client.jetstream(), self.robot_id)
-            await client.close()
-        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
-            raise UnreachableError(f"the hub's streams could not be made: {error}") from error
 
     async def plant(self) -> dict[str, Any]:
         """Ask holdfast-plant what its drives do."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import nats
 import nats.errors
+import nats.js.errors
 import pytest
 from nats.aio.client import Client
 
@@ -634,7 +637,7 @@ async def fleet_results(client: Client, least: int) -> list[dict[str, Any]] | No
 
 async def send_task(client: Client, task: bytes | dict[str, Any]) -> None:
     data = task if isinstance(task, bytes) else json.dumps(task).encode()
-    await client.jetstream(domain="arm-01").publish("holdfast.arm-01.task", data)
+    await client.jetstream().publish("holdfast.arm-01.task", data)
 
 
 def test_each_task_has_one_result_whatever_its_sender_does(on_robot: OnRobot) -> None:
@@ -740,6 +743,46 @@ def test_a_task_for_the_fleet_waits_while_the_link_is_down(on_robot: OnRobot) ->
         assert [result["id"] for result in results] == ["near", "far"]
         await client.close()
         await local.close()
+
+    on_robot(scenario)
+
+
+def test_a_robot_that_lost_its_streams_is_gathered_again(on_robot: OnRobot) -> None:
+    async def scenario(robot: HostSession) -> None:
+        client = await hub(robot)
+        for task in ("first", "second", "third"):
+            await send_task(client, {"id": task, "kind": "status_report"})
+        await eventually("the first results at the hub", lambda: fleet_results(client, 3))
+        await client.close()
+        await robot.children["hub"].stop()
+        await robot.children["broker"].stop()
+        shutil.rmtree(robot.run_directory.parent / "broker")  # as if flashed anew
+        await robot.start_part("broker")
+        local = await nats.connect(robot.broker_url)
+
+        async def task_is_taken() -> bool:
+            with contextlib.suppress(nats.errors.Error):
+                await send_task(local, {"id": "after", "kind": "status_report"})
+                return True
+            return False
+
+        async def is_reported() -> bool:
+            with contextlib.suppress(nats.js.errors.Error):
+                return (await local.jetstream().stream_info("RESULTS")).state.messages == 1
+            return False
+
+        await eventually("the new streams", task_is_taken)
+        await eventually("the result on the robot", is_reported)
+        await local.close()
+        await robot.start_part("hub")
+        await robot.wait_ready(PATIENCE_S)
+        client = await hub(robot)
+        results = await eventually("the next result at the hub", lambda: fleet_results(client, 4))
+        assert [result["id"] for result in results] == ["first", "second", "third", "after"]
+        sources = (await client.jetstream().stream_info("FLEET_RESULTS")).sources
+        assert sources is not None
+        assert len(sources) == 1
+        await client.close()
 
     on_robot(scenario)
 

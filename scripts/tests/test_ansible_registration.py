@@ -9,14 +9,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nats
 import pytest
 from nats.aio.msg import Msg
-from plugins.modules.holdfast_registration import ask
+from plugins.modules.holdfast_registration import register
 
 ANSIBLE = Path(__file__).resolve().parents[2] / "ansible"
 BIN = Path(sys.executable).parent
@@ -24,12 +23,26 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[str]:
+    store = str(tmp_path / "jetstream")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (tmp_path / "hub.log").open("wb") as log:
         server = subprocess.Popen(
-            ["nats-server", "-a", "127.0.0.1", "-p", str(port), "--user", "operator", "--pass", "secret"],
+            [
+                "nats-server",
+                "-a",
+                "127.0.0.1",
+                "-p",
+                str(port),
+                "-js",
+                "-sd",
+                store,
+                "--user",
+                "operator",
+                "--pass",
+                "secret",
+            ],
             stderr=log,
         )
         yield f"nats://operator:secret@127.0.0.1:{port}"
@@ -37,29 +50,33 @@ def hub(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
-def test_it_waits_for_a_robot_that_comes_later(hub: str) -> None:
-    async def scenario() -> dict[str, Any]:
-        client = await nats.connect(hub)
-        # Robots that are there: a deaf one of the right name, and a healthy one of another.
-        unanswered = await client.subscribe("holdfast.arm-01.status")
-        await client.subscribe("holdfast.arm-02.status", cb=answer_as("arm-02"))
-        asking = asyncio.create_task(ask(hub, "arm-01", 60))
-        for _ in range(2):
-            await unanswered.next_msg(timeout=30)
-        await client.subscribe("holdfast.arm-01.status", cb=answer_as("arm-01"))
-        try:
-            return await asking
-        finally:
-            await client.close()
+def test_it_waits_for_a_robot_that_comes_later_and_has_the_hub_gather_from_it(hub: str) -> None:
+    ready = {"ok": True, "robot": "arm-01", "worker": {"jetstream_domain": "arm-01-0a1b2c3d"}}
+    answers = [
+        {"ok": False, "error": "not yet"},
+        {**ready, "worker": {"jetstream_domain": None}},
+        ready,
+    ]
 
-    assert asyncio.run(scenario()) == {"robot": "arm-01"}
-
-
-def answer_as(robot_id: str) -> Callable[[Msg], Awaitable[None]]:
     async def answer(message: Msg) -> None:
-        await message.respond(json.dumps({"robot": robot_id}).encode())
+        now = answers.pop(0) if len(answers) > 1 else answers[0]
+        await message.respond(json.dumps(now).encode())
 
-    return answer
+    async def scenario() -> list[bool]:
+        client = await nats.connect(hub)
+        await client.subscribe("holdfast.arm-01.status", cb=answer)
+        changes = []
+        for check_only in (True, False, False):
+            status, changed = await register(hub, "arm-01", 60, check_only)
+            assert status["robot"] == "arm-01"
+            changes.append(changed)
+        config = (await client.jetstream().stream_info("FLEET_RESULTS")).config
+        followed = [source.external for source in config.sources or []]
+        assert [origin.api for origin in followed if origin] == ["$JS.arm-01-0a1b2c3d.API"]
+        await client.close()
+        return changes
+
+    assert asyncio.run(scenario()) == [True, True, False]
 
 
 PLAYBOOK = """

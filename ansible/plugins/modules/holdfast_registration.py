@@ -1,20 +1,20 @@
 #!/usr/bin/python
-"""Module `holdfast_registration`: a robot answers through the fleet's hub. It runs on the workstation."""
+"""Module `holdfast_registration`: a robot is a member of the fleet at a hub. It runs on the workstation."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: holdfast_registration
-short_description: Wait until a robot answers through the fleet's hub
+short_description: Make a robot a member of the fleet at a hub
 description:
   - Asks C(holdfast.ROBOT.status) through the hub until the robot's worker answers.
-  - Changes nothing. In check mode it asks once and reports what it found.
+  - Has the hub gather the robot's telemetry and results, those of the time offline too.
+  - In check mode it asks for a moment, changes nothing and reports what it found.
 options:
   hub_url:
     description: Client address of the hub, credentials included.
@@ -31,7 +31,7 @@ options:
 author: Holdfast
 """
 EXAMPLES = """
-- name: Wait until the robot answers through the fleet's hub
+- name: Register the robot at the fleet's hub
   holdfast_registration:
     hub_url: nats://operator:secret@hub.example:4222
     robot_id: arm-01
@@ -51,25 +51,24 @@ status:
 RETRY_S = 1.0
 
 
-async def ask(hub_url: str, robot_id: str, timeout_s: float) -> dict[str, Any]:
-    """Return the status of the robot, asked for through the hub until it answers.
+async def register(
+    hub_url: str, robot_id: str, timeout_s: float, check_only: bool
+) -> tuple[dict[str, Any], bool]:
+    """Return the robot's status, asked for through the hub until it answers, and whether the hub had to be changed.
 
     Raises:
         TimeoutError: it did not answer in time, or the hub could not be reached.
     """
-    import nats
-    from nats.errors import Error as NatsError
+    from holdfast.errors import HoldfastError
+    from holdfast.fleet import gather
+    from holdfast.target import FleetTarget
 
     async with asyncio.timeout(timeout_s):
         while True:
             try:
-                client = await nats.connect(hub_url, allow_reconnect=False, connect_timeout=5)
-                try:
-                    reply = await client.request(f"holdfast.{robot_id}.status", b"", timeout=RETRY_S)
-                    return dict(json.loads(reply.data))
-                finally:
-                    await client.close()
-            except (NatsError, OSError):
+                status = await FleetTarget(hub_url, robot_id).status()
+                return status, await gather(hub_url, robot_id, check_only=check_only)
+            except HoldfastError:
                 await asyncio.sleep(RETRY_S)
 
 
@@ -86,7 +85,9 @@ def main() -> None:
     robot_id = module.params["robot_id"]
     timeout_s = RETRY_S * 3 if module.check_mode else module.params["timeout_s"]
     try:
-        status = asyncio.run(ask(module.params["hub_url"], robot_id, timeout_s))
+        status, changed = asyncio.run(
+            register(module.params["hub_url"], robot_id, timeout_s, module.check_mode)
+        )
     except TimeoutError:
         if module.check_mode:
             module.exit_json(changed=False, registered=False)
@@ -96,7 +97,7 @@ def main() -> None:
             registered=False,
         )
     else:
-        module.exit_json(changed=False, registered=True, status=status)
+        module.exit_json(changed=changed, registered=True, status=status)
 
 
 if __name__ == "__main__":

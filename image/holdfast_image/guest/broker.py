@@ -1,7 +1,7 @@
 """Writes the nats-server's configuration: `python -m holdfast_image.guest.broker`, run before it starts.
 
-Made anew at each start from robot.toml (the JetStream domain is the robot's id) and /etc/holdfast/fleet.conf
-(a nats-server fragment with the leaf node's remote; without the file the robot stands alone).
+Made anew at each start from robot.toml (the JetStream domain begins with the robot's id) and
+/etc/holdfast/fleet.conf (a nats-server fragment with the leaf node's remote; without the file the robot stands alone).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from holdfast.domain import jetstream_domain
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.firstboot import ROBOT_ID
 
@@ -22,8 +23,8 @@ listen: "127.0.0.1:4222"
 http: "127.0.0.1:8222"
 max_payload: 8MB
 jetstream {{
-  store_dir: "/var/lib/holdfast/nats"
-  domain: "{robot_id}"
+  store_dir: "{store}"
+  domain: "{domain}"
   max_memory_store: 64MB
   max_file_store: 1GB
   # What was acknowledged survives a power cut.
@@ -32,11 +33,15 @@ jetstream {{
 """
 
 
-def server_configuration(robot_toml: str, fleet: str | None) -> str:
-    """Return nats-server's configuration for this robot.
+_STORE = Path("/var/lib/holdfast/nats")
+
+
+def server_configuration(robot_toml: str, fleet: str | None, store: Path = _STORE) -> str:
+    """Return nats-server's configuration for this robot, whose streams are below `store`.
 
     Raises:
         UsageError: robot.toml has no usable `[robot] id`.
+        OSError: `store` cannot be used.
     """
     try:
         robot_id = tomllib.loads(robot_toml)["robot"]["id"]
@@ -47,7 +52,8 @@ def server_configuration(robot_toml: str, fleet: str | None) -> str:
             f"robot.toml: [robot] id {robot_id!r} cannot name a JetStream domain; "
             "use letters, digits, '-' and '_'"
         )
-    return _CONFIGURATION.format(robot_id=robot_id) + (fleet or "")
+    domain = jetstream_domain(robot_id, store)
+    return _CONFIGURATION.format(robot_id=robot_id, store=store, domain=domain) + (fleet or "")
 
 
 def main() -> int:

@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -73,6 +72,8 @@ class Bus:
         self.client = Client()
         self.streams_ready = asyncio.Event()
         """Set while connected and the three streams exist."""
+        self.domain: str | None = None
+        """The broker's JetStream domain; None until its streams exist."""
         self.connections = 0
         """How often a connection was made; tells one from the next."""
 
@@ -120,6 +121,7 @@ class Bus:
             try:
                 for name, stream in stream_configs(self._config).items():
                     await _ensure(self.jetstream, name, stream)
+                self.domain = (await self.jetstream.account_info()).domain
             except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
                 if str(error) != complaint:
                     complaint = str(error)
@@ -164,6 +166,7 @@ class Bus:
 
     async def _on_disconnect(self) -> None:
         self.streams_ready.clear()
+        self.domain = None
         if not self._closing:
             _log.warning("lost the robot's broker; reconnecting")
 
@@ -177,21 +180,11 @@ class Bus:
 async def _ensure(js: JetStreamContext, name: str, config: StreamConfig) -> None:
     # Looked for first: a server reserves the space of a stream that is to be added before it finds that it is there.
     try:
-        found = await js.stream_info(name)
+        await js.stream_info(name)
     except nats.js.errors.NotFoundError:
-        await js.add_stream(config.evolve(first_seq=_first_sequence(time.time())))
+        await js.add_stream(config)
     else:
-        await js.update_stream(config.evolve(first_seq=found.config.first_seq))
-
-
-def _first_sequence(unix_time_s: float) -> int:
-    """Return where a new stream starts counting: above all that an earlier stream of this robot can have reached.
-
-    The hub asks a robot for what follows the last message it has. A robot that was flashed anew would count from 1
-    again, and the hub would wait for ever. Milliseconds since 1970 outrun every stream of less than 1,000 messages a
-    second; decision 0042.
-    """
-    return max(1, int(unix_time_s * 1000))
+        await js.update_stream(config)
 
 
 class FleetLink:

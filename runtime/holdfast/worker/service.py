@@ -112,6 +112,7 @@ class Service:
             "version": __version__,
             "broker": self._bus.connected,
             "fleet_link": self._link.up,
+            "jetstream_domain": self._bus.domain,
             "heartbeat": {"attached": self._heartbeat.attached, "losses": self._heartbeat.losses},
             "deploying": self._deployer.in_progress,
             "telemetry": {

@@ -99,8 +99,8 @@ class Telemetry:
         self.sequence = sequence
         await self._bus.jetstream.publish(f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=2.0)
         if sequence % 10 == 0:
-            stream = await self._bus.jetstream.stream_info("TELEMETRY")
-            self.discarded = max(0, int(stream.state.first_seq) - max(1, stream.config.first_seq or 1))
+            stream = (await self._bus.jetstream.stream_info("TELEMETRY")).state
+            self.discarded = max(0, int(stream.first_seq or 1) - 1)
 
     async def _find_sequence(self) -> None:
         """Go on after the last recorded message, or, if the stream was lost, after all that may be used."""

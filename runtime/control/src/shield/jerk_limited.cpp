@@ -78,6 +78,11 @@ Motion motion_of(const ChannelHistory& history) {
     return {history.sent, history.velocity, history.acceleration};
 }
 
+Motion arrived(const Motion& motion, double goal) {
+    const bool there = near(motion.position, goal, 1e-11) && std::abs(motion.velocity) < 1e-9;
+    return there ? Motion{goal, 0.0, 0.0} : motion;
+}
+
 void settle_at(const Motion& motion, ChannelHistory& history) {
     history.sent = motion.position;
     history.velocity = motion.velocity;
@@ -102,7 +107,7 @@ double position_with_jerk(const ChannelRules& rules, double wish, double dt_s, C
         ++counts.conflict;
         next = hard_stop(last, rules.motion.acceleration, dt_s);
     }
-    if (near(next.position, wish, 1e-11) && std::abs(next.velocity) < 1e-9) next = {wish, 0.0, 0.0};
+    next = arrived(next, wish);
     if (next.position != wish) ++counts.rate_limited;
     const double meant = next.position;
     next.position = limits_again(rules.limits, last.position, meant, counts);

@@ -7,6 +7,8 @@ namespace holdfast {
 
 [[nodiscard]] bool has_jerk_limit(const ChannelRules& rules);
 [[nodiscard]] Motion motion_of(const ChannelHistory& history);  // of a position channel
+// `motion`, or rest at `goal` where only rounding is between them.
+[[nodiscard]] Motion arrived(const Motion& motion, double goal);
 void settle_at(const Motion& motion, ChannelHistory& history);
 
 // The limits have the last word. Coming from outside them, there is no jump either: each value is nearer.

@@ -55,7 +55,7 @@ double shield_position(const ChannelRules& rules, double wish, double dt_s, Chan
                                               rules.motion.acceleration, dt_s, counts);
     const double moved = last + velocity * dt_s;
     const double value = same(moved, wish) ? wish : moved;
-    if (value != wish && velocity == profiled) ++counts.rate_limited;
+    if (value != wish) ++counts.rate_limited;
     history.sent = limits_again(rules.limits, last, value, counts);
     history.velocity = history.sent == value ? velocity : (history.sent - last) / dt_s;
     return history.sent;
@@ -100,8 +100,7 @@ double hold_point(const ChannelRules& rules, const ChannelContext& context, cons
 Motion step_to_hold(const ChannelRules& rules, double dt_s, const ChannelHistory& history) {
     if (has_jerk_limit(rules)) {
         const Motion next = step_toward(motion_of(history), history.hold, rules.max_rate, rules.motion, dt_s);
-        const bool there = near(next.position, history.hold, 1e-11) && std::abs(next.velocity) < 1e-9;
-        return there ? Motion{history.hold, 0.0, 0.0} : next;
+        return arrived(next, history.hold);
     }
     const double velocity = profile_velocity(rules, history.hold, dt_s, history);
     return {history.sent + velocity * dt_s, velocity, 0.0};
@@ -127,7 +126,7 @@ double hold_position(const ChannelRules& rules, const ChannelContext& context, d
 
 double stop_velocity(const ChannelRules& rules, const ChannelContext& context, double dt_s,
                      ChannelHistory& history) {
-    const Motion last{measured(context) ? context.position : 0.0, history.sent, history.acceleration};
+    const Motion last{context.position, history.sent, history.acceleration};
     const Motion next = velocity_stop(rules, last, measured(context), dt_s);
     history.sent = next.velocity;
     history.acceleration = has_jerk_limit(rules) ? next.acceleration : 0.0;

@@ -1,4 +1,5 @@
-// What one channel keeps between its frames, and the frames that the random sequences of shield_test cannot judge.
+// What one channel keeps between its frames, and the frames that the random sequences of shield_test cannot
+// judge.
 #include <random>
 
 #include "whole_robot.hpp"

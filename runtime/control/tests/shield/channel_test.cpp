@@ -61,6 +61,13 @@ TEST(Channel, ASpeedScaleSlowsAPositionDown) {
     EXPECT_DOUBLE_EQ(history.velocity, 0.5);
 }
 
+TEST(Channel, RoundingIsNoWayThatIsLeft) {
+    ChannelHistory history{.sent = 0.5 - 1e-9, .started = true};
+    ShieldCounts counts;
+    EXPECT_EQ(shield_command(elbow(), 0.5, at(0.5), kDt, history, counts), 0.5);
+    EXPECT_EQ(counts.rate_limited, 0u);
+}
+
 TEST(Channel, APositionEndsAtEachWishExactly) {
     std::mt19937_64 random(5);
     std::uniform_real_distribution<double> anywhere(-2.0, 1.5);
@@ -140,10 +147,13 @@ TEST(Channel, AStopIsNotOverWhileItsAccelerationLasts) {
 
 TEST(Channel, AHeldPositionIsReachedWithinMaxJerk) {
     ChannelHistory history{.sent = 0.0, .started = true};
+    double acceleration = 0.0;
     for (int i = 0; i < 3000; ++i) {
-        const double before = history.acceleration;
+        const double before = history.velocity;
         (void)safe_command(elbow(200.0), at(0.3), kDt, history);
-        ASSERT_LE(std::abs(history.acceleration - before), 200.0 * kDt + 1e-6);
+        const double now = (history.velocity - before) / kDt;
+        ASSERT_LE(std::abs(now - acceleration), 200.0 * kDt + 1e-6);
+        acceleration = now;
     }
     EXPECT_EQ(history.sent, 0.3);
     EXPECT_EQ(history.velocity, 0.0);
@@ -177,6 +187,7 @@ TEST(Followed, AVelocityHasTheAccelerationOfItsFramesAndNoRate) {
     const ChannelHistory now = followed(rail(100.0), last, 1.05, 0.01);
     EXPECT_EQ(now.velocity, 0.0);
     EXPECT_NEAR(now.acceleration, 5.0, 1e-9);
+    EXPECT_EQ(followed(gripper(), last, 1.05, 0.01).velocity, 0.0);
 }
 
 }  // namespace

@@ -119,3 +119,14 @@ def test_machines_end_with_the_process_that_started_them() -> None:
         finally:
             os.kill(parent.pid, signal.SIGKILL)
     wait_until("it is gone with its parent", lambda: not _running("86399"))
+
+
+def test_the_wait_for_a_service_that_restarts_for_ever_ends_with_its_last_words(bench: VmBench) -> None:
+    broken = "--property=Type=oneshot --property=Restart=on-failure --property=RestartSec=100ms"
+    endless = "--property=StartLimitIntervalSec=0 --no-block --unit=holdfast-broken"
+    bench.robot.shell.run(f"systemd-run {endless} {broken} sh -c 'echo there is no such board; exit 3'")
+    try:
+        with pytest.raises(MachineError, match="there is no such board"):
+            bench.session.vm.wait_for_unit("holdfast-broken.service")
+    finally:
+        bench.robot.shell.run("systemctl stop holdfast-broken; systemctl reset-failed", check=False)

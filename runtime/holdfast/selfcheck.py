@@ -84,7 +84,7 @@ def _control(status: Status) -> dict[str, Any]:
     return control
 
 
-def _runs(status: Status) -> bool:
+def follows(status: Status) -> bool:
     """Return whether the controller runs; one late setpoint makes the robot hold for some cycles, which is no stop."""
     control = _control(status)
     return control.get("mode") in FOLLOWING and (control.get("controller") or {}).get("state") == "running"
@@ -135,7 +135,7 @@ async def _until_armed(session: Session) -> None:
     """Arm as soon as nothing stands against it: first heartbeats and samples may be under way."""
     await _wait(session, "every reason against arming to go", lambda s: not _control(s).get("arm_blockers"))
     await session.target.arm()
-    await _wait(session, "the controller to run", _runs)
+    await _wait(session, "the controller to run", follows)
 
 
 async def _observe_motion(session: Session, seconds: float) -> Status:
@@ -146,7 +146,7 @@ async def _observe_motion(session: Session, seconds: float) -> Status:
     low = high = _position(first)
     while True:
         status = await session.target.status()
-        if not _runs(status):
+        if not follows(status):
             raise CheckFailedError(
                 f"the robot stopped by itself while it should move: it is {_described(status)}"
             )

@@ -29,7 +29,6 @@ ResultT = TypeVar("ResultT")
 
 _HOST_READY_S = 60.0
 _MACHINE_READY_S = 600.0
-_TOLD_EVERY_S = 15.0
 _REFRESH_S = 0.25
 
 
@@ -127,7 +126,7 @@ async def _up(
         for note in session.notes:
             report(f"[yellow]note:[/yellow] {note}")
         limit_s = _HOST_READY_S if session.kind == "host" else _MACHINE_READY_S
-        ready_s = await _told(session.wait_ready(limit_s), "waiting for the robot's loop and worker", report)
+        ready_s = await told(session.wait_ready(limit_s), "waiting for the robot's loop and worker", report)
         report(f"[green]ready[/green]: robot {session.robot_id}")
         write_session_file(session, file)
         if not once:
@@ -148,11 +147,13 @@ async def _up(
         await asyncio.shield(session.close())
 
 
-async def _told(work: Coroutine[Any, Any, ResultT], what: str, report: Report) -> ResultT:
-    """Return what `work` returns; until then say now and then that it is under way."""
+async def told(
+    work: Coroutine[Any, Any, ResultT], what: str, report: Report, every_s: float = 15.0
+) -> ResultT:
+    """Return what `work` returns; until then say every `every_s` seconds what is waited for."""
     task = asyncio.ensure_future(work)
     try:
-        while not (await asyncio.wait({task}, timeout=_TOLD_EVERY_S))[0]:
+        while not (await asyncio.wait({task}, timeout=every_s))[0]:
             report(what)
         return await task
     finally:

@@ -24,11 +24,18 @@ BUILD = ROOT / "build" / FOLDER
 WORK = ROOT / "build" / "mutation"
 WAIVERS = CONTROL / "tests" / "mutation" / "waivers.toml"
 REPORTER = CONTROL / "tests" / "mutation" / "outcome_reporter.cpp"
-# The executable that is to find the faults of a source. Of the shield it is the filter of one channel; nobody has
-# tried the rules between channels yet.
+# The executable that is to find the faults of a source.
 TESTS = {
     "safety/kernel.cpp": "safety_kernel_test",
     "shield/shield.cpp": "shield_test",
+    "shield/jerk_limited.cpp": "shield_test",
+    "shield/motion.cpp": "shield_test",
+    "shield/robot_shield.cpp": "shield_test",
+    "shield/coupling.cpp": "shield_test",
+    "shield/zone.cpp": "shield_test",
+    "shield/workspace.cpp": "shield_test",
+    "shield/box.cpp": "shield_test",
+    "shield/path.cpp": "shield_test",
 }
 # Mutants are compiled far more often than they run.
 OPTIONS = ("-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O2 -g0")

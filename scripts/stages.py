@@ -1,8 +1,8 @@
 """Runs the stages of `make test`, cheap ones first, and says what each one took.
 
-Every stage is a list of commands, and perhaps one beside them. Their output goes to build/logs/NN-NAME.log; the
-screen gets one line when a stage starts and one when it ends, and the end of the log of a stage that fails. The first
-failure ends the run, except that neighbouring `lint` stages are all looked at.
+Every stage is a list of commands. Their output goes to build/logs/NN-NAME.log; the screen gets one line when
+a stage starts and one when it ends, and the end of the log of a stage that fails. The first failure ends the
+run, except that neighbouring `lint` stages are all looked at.
 
 Example: `.venv/bin/python scripts/stages.py --tier quick`
 """
@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +23,6 @@ BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / "build" / "logs"
 TIERS = ("quick", "image", "robot", "full")
 LOG_TAIL_LINES = 60
-VIRTUAL_TIME = "hil_tests/test_deadlines.py"
 # Each is checked by itself: their test modules may share names.
 PYTHON_ROOTS = (
     "runtime/holdfast",
@@ -52,8 +49,6 @@ class Stage:
     tier: str
     commands: Callable[[], list[Command]]
     environment: dict[str, str] = field(default_factory=dict)
-    beside: Callable[[], Command] | None = None
-    """One more command, in what the others leave of the processors: only for what no lack of time can change."""
 
 
 def tool(name: str, *arguments: str) -> Command:
@@ -221,9 +216,7 @@ STAGES: tuple[Stage, ...] = (
         "hil",
         "Suite on the booted image",
         "robot",
-        lambda: [pytest("hil", "hil_tests", "--ignore=hil_tests/tests", f"--ignore={VIRTUAL_TIME}")],
-        # Its clock counts instructions: slower is only later.
-        beside=lambda: pytest("hil-virtual-time", VIRTUAL_TIME),
+        lambda: [pytest("hil", "hil_tests", "--ignore=hil_tests/tests")],
     ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(
@@ -263,10 +256,8 @@ def run_stage(number: int, stage: Stage, logs: Path) -> Outcome:
     log = logs / f"{number:02d}-{stage.name}.log"
     say(f"[{number:2d}] {stage.headline} ...")
     started = time.monotonic()
-    with log.open("wb") as stream, _beside(stage, log.with_stem(f"{log.stem}-beside")) as beside:
+    with log.open("wb") as stream:
         passed = all(_succeeds(command, stage, stream.fileno()) for command in stage.commands())
-        if passed and beside is not None and beside.wait() != 0:
-            passed, log = False, log.with_stem(f"{log.stem}-beside")
     seconds = time.monotonic() - started
     if not passed:
         say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]))
@@ -274,36 +265,12 @@ def run_stage(number: int, stage: Stage, logs: Path) -> Outcome:
     return Outcome(stage, passed, seconds)
 
 
-@contextmanager
-def _beside(stage: Stage, log: Path) -> Iterator[subprocess.Popen[bytes] | None]:
-    """Run the command beside a stage, at idle priority; it is ended with the stage."""
-    if stage.beside is None:
-        yield None
-        return
-    with log.open("wb") as stream:
-        command = ["chrt", "--idle", "0", *stage.beside()]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(stage), stdout=stream, stderr=stream, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-
-
-def _environment(stage: Stage) -> dict[str, str]:
-    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **stage.environment}
-
-
 def _succeeds(command: Command, stage: Stage, log: int) -> bool:
     os.write(log, f"$ {' '.join(command)}\n".encode())
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **stage.environment}
     try:
         return (
-            subprocess.run(
-                command, cwd=ROOT, env=_environment(stage), stdout=log, stderr=log, check=False
-            ).returncode
+            subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False).returncode
             == 0
         )
     except FileNotFoundError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -35,34 +34,6 @@ def test_a_failing_command_ends_its_stage_and_the_run_and_shows_the_log(
     assert not (tmp_path / "after").exists()
     assert not (tmp_path / "next").exists()
     assert "why" in capsys.readouterr().out
-
-
-def with_beside(commands: list[list[str]], beside: list[str]) -> Stage:
-    return Stage("two", "hil", "Two at once", "quick", lambda: commands, beside=lambda: beside)
-
-
-def test_a_command_beside_runs_at_the_same_time_at_idle_priority(tmp_path: Path) -> None:
-    """Each waits for the other: one after the other they would never end."""
-    os.mkfifo(tmp_path / "pipe")
-    reads = ["sh", "-c", f"cat {tmp_path}/pipe; chrt --pid $$"]
-    outcomes = stages.run([with_beside([["sh", "-c", f"echo met > {tmp_path}/pipe"]], reads)], tmp_path)
-    assert [outcome.passed for outcome in outcomes] == [True]
-    log = (tmp_path / "01-two-beside.log").read_text()
-    assert log.startswith("met\n")
-    assert "SCHED_IDLE" in log
-
-
-def test_a_command_beside_that_fails_fails_the_stage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outcomes = stages.run([with_beside([["true"]], ["sh", "-c", "echo why; exit 4"])], tmp_path)
-    assert [outcome.passed for outcome in outcomes] == [False]
-    assert "why" in capsys.readouterr().out
-
-
-def test_a_command_beside_ends_with_a_stage_that_fails(tmp_path: Path) -> None:
-    outcomes = stages.run([with_beside([["false"]], ["sleep", "infinity"])], tmp_path)
-    assert [outcome.passed for outcome in outcomes] == [False]
 
 
 def test_neighbouring_lint_stages_are_all_looked_at(tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def address_stage() -> list[Command]:
 def thread_stage() -> list[Command]:
     """Return the C++ tests of what runs in several threads, with data races looked for."""
     folder = "cpp-thread"
-    tests = ctest(folder, "--exclude-regex", "_NOT_BUILT$")
+    # Without the tests that run other executables than these.
+    tests = ctest(folder, "--exclude-regex", "_NOT_BUILT$|^kinematics_reference$|^cycle_bench$")
     return [
         configure(folder, "-DHOLDFAST_SANITIZE=thread", *UNOPTIMISED),
         build(folder, *THREADED_TESTS),

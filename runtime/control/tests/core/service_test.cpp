@@ -40,7 +40,9 @@ TEST_F(ServiceTest, StatusDescribesTheRobot) {
 }
 
 TEST_F(ServiceTest, ArmSaysEveryReason) {
+    stop();
     rig.drives[kJoint].axis_error = 0x40;
+    start(ResumeMode::kManual);
     await([](const json& s) { return s["arm_blockers"].size() == 2; });
     const json reply = ask({{"op", "arm"}});
     EXPECT_EQ(reply["ok"], false);

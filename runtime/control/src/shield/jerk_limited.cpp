@@ -30,25 +30,24 @@ bool stops_within_limits(const ChannelRules& rules, const Motion& motion) {
 
 // Of a velocity channel with a jerk limit: `position` is measured, and the new value holds for one more step
 // before it can be changed.
-bool stops_before_position_limits(const ChannelRules& rules, double position, const Motion& next,
-                                  double dt_s) {
-    Range path = stopping_range({position, next.velocity, next.acceleration}, rules.motion);
-    const double peak =
-        next.velocity + next.acceleration * std::abs(next.acceleration) / (2.0 * rules.motion.jerk);
+bool stops_before(const Range& limits, const MotionLimits& motion, double position, const Motion& next,
+                  double dt_s) {
+    Range path = stopping_range({position, next.velocity, next.acceleration}, motion);
+    const double peak = next.velocity + next.acceleration * std::abs(next.acceleration) / (2.0 * motion.jerk);
     path.max += std::max({0.0, next.velocity, peak}) * dt_s;
     path.min += std::min({0.0, next.velocity, peak}) * dt_s;
-    return stays_within(*rules.position_limits, position, path);
+    return stays_within(limits, position, path);
 }
 
 // The longest way toward the wish, stopping for the rest of the step, that keeps the position limits.
-Motion velocity_before_limits(const ChannelRules& rules, const Motion& last, const VelocityChange& drive,
-                              double dt_s, ShieldCounts& counts) {
+Motion velocity_before(const Range& limits, const MotionLimits& motion, const Motion& last,
+                       const VelocityChange& drive, double dt_s, ShieldCounts& counts) {
     const auto driven = [&](double time_s) {
         const Motion turned = drive.at(last, time_s);
-        return stop_of(turned, rules.motion).at(turned, dt_s - time_s);
+        return stop_of(turned, motion).at(turned, dt_s - time_s);
     };
     const auto allowed = [&](const Motion& next) {
-        return stops_before_position_limits(rules, last.position, next, dt_s);
+        return stops_before(limits, motion, last.position, next, dt_s);
     };
     const Motion whole = drive.at(last, dt_s);
     if (allowed(whole)) return whole;
@@ -56,7 +55,7 @@ Motion velocity_before_limits(const ChannelRules& rules, const Motion& last, con
     Motion best = driven(0.0);
     if (!allowed(best)) {
         ++counts.conflict;
-        return hard_stop(last, rules.motion.acceleration, dt_s);
+        return hard_stop(last, motion.acceleration, dt_s);
     }
     double possible_s = 0.0;
     double too_long_s = dt_s;
@@ -123,8 +122,9 @@ double velocity_with_jerk(const ChannelRules& rules, double wish, const ChannelC
                           ChannelHistory& history, ShieldCounts& counts) {
     const Motion last{context.position, history.sent, history.acceleration};
     const VelocityChange drive(last.velocity, last.acceleration, wish, rules.motion);
-    const Motion next = rules.position_limits ? velocity_before_limits(rules, last, drive, dt_s, counts)
-                                              : drive.at(last, dt_s);
+    const Motion next = rules.position_limits
+                            ? velocity_before(*rules.position_limits, rules.motion, last, drive, dt_s, counts)
+                            : drive.at(last, dt_s);
     if (next.velocity != wish) ++counts.rate_limited;
     history.acceleration = next.acceleration;
     const double limited = limits_again(rules.limits, history.sent, next.velocity, counts);
@@ -140,9 +140,10 @@ Motion position_stop(const ChannelRules& rules, const Motion& last, double dt_s)
 }
 
 Motion velocity_stop(const ChannelRules& rules, const Motion& last, bool position_known, double dt_s) {
-    const bool judged = rules.position_limits && position_known;
     const Motion next = stop_of(last, rules.motion).at(last, dt_s);
-    if (has_jerk_limit(rules) && (!judged || stops_before_position_limits(rules, last.position, next, dt_s)))
+    if (has_jerk_limit(rules) &&
+        (!position_known || !rules.position_limits ||
+         stops_before(*rules.position_limits, rules.motion, last.position, next, dt_s)))
         return next;
     return hard_stop(last, rules.motion.acceleration, dt_s);
 }

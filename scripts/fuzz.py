@@ -56,10 +56,16 @@ class Target:
 
 
 def frame_seeds() -> Seeds:
-    """Yield datagrams: each command of CANSimple for each node, well-formed and not."""
+    """Yield datagrams: each command of CANSimple and object of CANopen for each node, well-formed and not."""
+    nodes = (1, 2, 3, 40)
+    for base in (0x000, 0x080, 0x180, 0x200, 0x280, 0x300, 0x580, 0x600, 0x700):
+        payloads = (bytes(8), struct.pack("<Hi2x", 0x0F, 100_000), struct.pack("<Hi2x", 0xFFFF, -(2**31)))
+        yield b"".join(
+            struct.pack("<BIB3x8s", 16, base + node, 8, payload) for node in nodes for payload in payloads
+        )
     for command in (0x01, 0x02, 0x07, 0x09, 0x0B, 0x0C, 0x0D, 0x0E, 0x18, 0x1C):
         datagrams = b""
-        for node in (1, 2, 3, 40):
+        for node in nodes:
             for payload in (bytes(8), struct.pack("<ff", 1.5, -2.0), struct.pack("<ff", float("nan"), 1e38)):
                 datagrams += struct.pack("<BIB3x8s", 16, node << 5 | command, 8, payload)
         yield datagrams

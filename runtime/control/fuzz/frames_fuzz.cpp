@@ -1,14 +1,14 @@
 // Whatever a bus carries: 17 bytes are one datagram (its length, then a struct can_frame), decoded as the
-// core does for every drive of a robot, and as a simulated drive does.
+// core does for every drive of a robot with both profiles, and as the simulated drives do.
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
-#include "drive/cansimple.hpp"
-#include "drive/drive.hpp"
+#include "drive/profile.hpp"
 #include "fuzz.hpp"
 #include "link/wire.hpp"
-#include "plant/axis.hpp"
+#include "plant/simulated_drive.hpp"
 
 namespace {
 
@@ -19,32 +19,40 @@ constexpr std::size_t kDatagram = 1 + sizeof(can_frame);
 
 const RobotConfig& robot() {
     static const RobotConfig config =
-        *load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/every_kind.toml");
+        *load_robot_config(HOLDFAST_REPOSITORY "/runtime/tests/robot_toml/valid/cia402.toml");
     return config;
 }
 
-void check_sample(const Drive& drive, const CanFrame& frame) {
-    const auto sample = cansimple::decode(drive, frame);
-    if (!sample) return;
-    claim(frame.size == 8, "only a full frame is a sample");
-    for (const auto& value : {sample->position, sample->velocity, sample->effort})
-        claim(!value || std::isfinite(*value), "a sample is finite");
-}
+// One drive, from the host's side and from its own.
+struct Pair {
+    explicit Pair(std::size_t d)
+        : host(make_drive_profile(robot().drives[d], robot().commands[robot().drives[d].command].kind)),
+          simulated(plant::make_simulated_drive(robot(), d)) {}
 
-void check_axis(plant::Axis& axis, const CanFrame& frame) {
-    const auto received = axis.receive(frame);
-    claim(!received || !received->value || std::isfinite(*received->value),
-          "a drive takes finite values only");
-    axis.step(0.001);
-    claim(std::isfinite(axis.joint().position) && std::isfinite(axis.joint().velocity),
-          "a simulated joint stays finite");
-}
+    void take(const CanFrame& frame) {
+        if (const auto sample = host->decode(frame)) {
+            for (const auto& value : {sample->position, sample->velocity, sample->effort})
+                claim(!value || std::isfinite(*value), "a sample is finite");
+        }
+        if (!simulated->hears(frame)) return;
+        const auto received = simulated->receive(frame);
+        claim(!received || !received->value || std::isfinite(*received->value),
+              "a drive takes finite values only");
+        simulated->step(0.001);
+        const plant::JointState& joint = simulated->joint().state();
+        claim(std::isfinite(joint.position) && std::isfinite(joint.velocity),
+              "a simulated joint stays finite");
+    }
+
+    std::unique_ptr<DriveProfile> host;
+    std::unique_ptr<plant::SimulatedDrive> simulated;
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    std::vector<plant::Axis> axes;
-    for (std::size_t d = 0; d < robot().drives.size(); ++d) axes.emplace_back(robot(), d);
+    std::vector<Pair> drives;
+    for (std::size_t d = 0; d < robot().drives.size(); ++d) drives.emplace_back(d);
     for (; size >= kDatagram; data += kDatagram, size -= kDatagram) {
         can_frame raw{};
         std::memcpy(&raw, data + 1, sizeof raw);
@@ -56,10 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         claim(again.can_id == raw.can_id && again.can_dlc == raw.can_dlc &&
                   std::memcmp(again.data, raw.data, raw.can_dlc) == 0,
               "what was read is what would be written");
-        for (std::size_t d = 0; d < axes.size(); ++d) {
-            check_sample(robot().drives[d], *frame);
-            check_axis(axes[d], *frame);
-        }
+        for (Pair& drive : drives) drive.take(*frame);
     }
     return 0;
 }

@@ -41,7 +41,7 @@ Estimation::Estimation(const RobotConfig& config, std::optional<ImuStates> imu) 
         if (config.commands[c].position_state) needed_ |= 1u << c;
     }
     if (imu && config.estimator.enabled)
-        attitude_.emplace(*imu, estimate::AttitudeFilter(estimate::attitude_model(config.estimator)));
+        attitude_ = Attitude{*imu, estimate::AttitudeFilter(estimate::attitude_model(config.estimator))};
 }
 
 void Estimation::update(const DriveBus& bus, std::int64_t now_ns, double dt_s, Counters& counters) {

@@ -48,7 +48,7 @@ struct Transition {
 
 // Everything that is not in here is refused.
 inline constexpr auto kTransitions = [] {
-    using enum ExecutionState;
+    using enum shm::Mode;  // clang 14 does not find them by the alias
     using On = ExecutionEvent;
     return std::array{
         Transition{kDisarmed, On::kArm, kArmed},

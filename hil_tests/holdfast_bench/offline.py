@@ -124,10 +124,9 @@ def _submit(target: Target, requires: list[str]) -> str:
     """Give the robot's own broker a task; returns its id."""
     task = f"offline-{uuid.uuid4().hex}"
     body = json.dumps({"id": task, "kind": "status_report", "requires": requires, "args": {}})
-    wait_until(
-        "the robot's own broker takes a task",
-        lambda: target.robot.ask("publish", f"holdfast.{target.robot_id}.task", body).get("ok"),
-    )
+    accepted = target.robot.ask("publish", f"holdfast.{target.robot_id}.task", body)
+    if not accepted.get("ok"):
+        raise BenchError(f"the robot's own broker did not take the task: {accepted}")
     return task
 
 

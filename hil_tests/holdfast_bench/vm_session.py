@@ -10,10 +10,10 @@ from typing import Any, Literal
 from holdfast import session
 from holdfast.broker import Hub, start_broker
 from holdfast.child import Child
-from holdfast.errors import HoldfastError, UnreachableError
-from holdfast.fleet import gather
+from holdfast.errors import UnreachableError
+from holdfast.fleet import gather, is_ready
 from holdfast.session import Report
-from holdfast.target import FleetTarget, MachineTarget
+from holdfast.target import MachineTarget
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.result import BenchError
@@ -118,20 +118,11 @@ class VmSession:
         except BenchError as error:
             raise UnreachableError(str(error)) from error
         async with asyncio.timeout(timeout_s):
-            while not await self._in_fleet():
+            while not await is_ready(self.hub.url, self.robot_id):
                 await asyncio.sleep(_POLL_S)
         ready_s = self.vm.on_for_s
         await gather(self.hub.url, self.robot_id)
         return ready_s
-
-    async def _in_fleet(self) -> bool:
-        try:
-            status = await FleetTarget(self.hub.url, self.robot_id).status()
-        except HoldfastError:
-            return False
-        worker = status["worker"]
-        attached = worker["heartbeat"]["attached"] and worker["fleet_link"] and worker["jetstream_domain"]
-        return bool(attached) and bool(status.get("loop", {}).get("cycles"))
 
     async def plant(self) -> dict[str, Any]:
         """Ask holdfast-plant on the robot what its drives do."""

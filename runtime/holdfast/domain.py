@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
+
+from holdfast_ota.durable import write_file
 
 _LIFE = re.compile(r"[0-9a-f]{8}")
 
@@ -23,10 +24,5 @@ def jetstream_domain(robot: str, store: Path) -> str:
         life = ""
     if not _LIFE.fullmatch(life):  # the first start, or a file that a power cut emptied
         life = secrets.token_hex(4)
-        partial = file.with_suffix(".partial")
-        with partial.open("w", encoding="ascii") as stream:
-            stream.write(f"{life}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        write_file(file, f"{life}\n".encode())
     return f"{robot}-{life}"

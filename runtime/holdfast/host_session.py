@@ -20,8 +20,8 @@ import tomlkit
 from holdfast.broker import Hub, RobotBroker, start_broker
 from holdfast.child import Child
 from holdfast.config import load_robot_config
-from holdfast.errors import HoldfastError, UnreachableError
-from holdfast.fleet import gather
+from holdfast.errors import UnreachableError
+from holdfast.fleet import gather, is_ready
 from holdfast.places import executable
 from holdfast.seqpacket import Connection, ask
 from holdfast.session import RELAXED, Report, in_words
@@ -140,16 +140,9 @@ class HostSession:
 
     async def wait_ready(self, timeout_s: float) -> float:
         """Wait until the worker answers over the hub, sees core and safety daemon, and the loop turns."""
-        fleet = FleetTarget(self._hub.url, self.robot_id)
 
         async def ready() -> bool:
-            try:
-                status = await fleet.status()
-            except HoldfastError:
-                return False
-            worker = status["worker"]
-            attached = worker["heartbeat"]["attached"] and worker["fleet_link"] and worker["jetstream_domain"]
-            return bool(attached) and bool(status.get("loop", {}).get("cycles"))
+            return await is_ready(self._hub.url, self.robot_id)
 
         await self.children["worker"].until(ready, timeout_s)
         ready_s = time.monotonic() - self._started

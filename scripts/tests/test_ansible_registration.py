@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,37 +16,19 @@ import pytest
 from nats.aio.msg import Msg
 from plugins.modules.holdfast_registration import register
 
+from holdfast.broker import Hub, start_broker
+
 ANSIBLE = Path(__file__).resolve().parents[2] / "ansible"
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[str]:
-    store = str(tmp_path / "jetstream")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (tmp_path / "hub.log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                "nats-server",
-                "-a",
-                "127.0.0.1",
-                "-p",
-                str(port),
-                "-js",
-                "-sd",
-                store,
-                "--user",
-                "operator",
-                "--pass",
-                "secret",
-            ],
-            stderr=log,
-        )
-        yield f"nats://operator:secret@127.0.0.1:{port}"
-        server.terminate()
-        server.wait()
+    hub = Hub(tmp_path / "hub", password="secret")  # noqa: S106
+    with asyncio.Runner() as runner:
+        server = runner.run(start_broker(hub, tmp_path / "hub.log"))
+        yield hub.url
+        runner.run(server.stop())
 
 
 def test_it_waits_for_a_robot_that_comes_later_and_has_the_hub_gather_from_it(hub: str) -> None:

@@ -61,13 +61,11 @@ async def register(
     """
     from holdfast.errors import HoldfastError
     from holdfast.fleet import gather
-    from holdfast.target import FleetTarget
 
     async with asyncio.timeout(timeout_s):
         while True:
             try:
-                status = await FleetTarget(hub_url, robot_id).status()
-                return status, await gather(hub_url, robot_id, check_only=check_only)
+                return await gather(hub_url, robot_id, check_only=check_only)
             except HoldfastError:
                 await asyncio.sleep(RETRY_S)
 

@@ -151,7 +151,7 @@ Deployment::Json Deployment::remember_good(const Json& request) {
     return {{"ok", true}};
 }
 
-void Deployment::keep_house(shm::Mode mode, const EventLog& events) {
+void Deployment::keep_house(shm::Mode mode, EventLog& events) {
     lifecycle_ = exchange_.lifecycle.latest();
     note_outcome();
     note_proof();
@@ -235,7 +235,7 @@ bool Deployment::failed_in_watch() const {
            lifecycle_.active != settled_generation_;
 }
 
-void Deployment::roll_back(const EventLog& events) {
+void Deployment::roll_back(EventLog& events) {
     settled_generation_ = lifecycle_.active;
     const auto failed = store_.identity(lifecycle_.active);
     const auto good = store_.last_known_good();

@@ -34,7 +34,7 @@ class Deployment {
 
     // Notices outcomes and proofs; loads the last known good controller when the active one failed in its
     // watch and the robot stands disarmed. That never arms it (rule 3).
-    void keep_house(shm::Mode mode, const EventLog& events);
+    void keep_house(shm::Mode mode, EventLog& events);
 
   private:
     // Empty and a refusal: not a controller's description.
@@ -43,7 +43,7 @@ class Deployment {
     [[nodiscard]] std::string trial_obstacle(shm::Mode mode) const;
     void note_outcome();
     void note_proof();
-    void roll_back(const EventLog& events);
+    void roll_back(EventLog& events);
     [[nodiscard]] bool failed_in_watch() const;
     [[nodiscard]] Json describe_candidate() const;
     [[nodiscard]] std::string explain(const StagingOutcome& outcome) const;

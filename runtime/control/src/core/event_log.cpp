@@ -99,7 +99,8 @@ std::string EventLog::drive_name(std::int32_t drive) const {
     return config_.drives.at(static_cast<std::size_t>(drive)).name;
 }
 
-const std::string& EventLog::fault_message(std::uint64_t generation) const {
+const std::string& EventLog::fault_message(std::uint64_t generation) {
+    drain();
     static const std::string none;
     return generation == faulted_generation_ ? fault_message_ : none;
 }

@@ -15,8 +15,9 @@ class EventLog {
 
     // Logs all waiting events.
     void drain();
-    // Why the controller of that load failed; empty if it did not.
-    [[nodiscard]] const std::string& fault_message(std::uint64_t generation) const;
+    // Why the controller of that load failed; empty if it did not. Logs what waits: a fault is noted before
+    // any state tells of it, and whoever asks has read the state.
+    [[nodiscard]] const std::string& fault_message(std::uint64_t generation);
 
   private:
     void write(const Event& event);

@@ -154,7 +154,6 @@ Service::Json Service::answer(const ipc::Peer& peer, const Json& request) {
 Service::Json Service::status() {
     keep_house();
     const shm::StateData now = settled_state();
-    events_.drain();  // a fault is noted before the state tells of it
     Json counters = Json::object();
     for (std::uint32_t c = 0; c < static_cast<std::uint32_t>(Counter::kCount); ++c) {
         counters[std::string(shm::name_of(static_cast<Counter>(c)))] = now.counters[c];
@@ -173,7 +172,7 @@ Service::Json Service::status() {
             {"channels", {{"commands", names_of(config_.commands)}, {"states", names_of(config_.states)}}}};
 }
 
-Service::Json Service::controller_status(const shm::StateData& now) const {
+Service::Json Service::controller_status(const shm::StateData& now) {
     const auto active = deployment_.store().active();
     if (!active) return nullptr;
     return {{"state", shm::name_of(now.controller_state)},

@@ -38,7 +38,7 @@ class Service {
 
     [[nodiscard]] Json answer(const ipc::Peer& peer, const Json& request);
     [[nodiscard]] Json status();
-    [[nodiscard]] Json controller_status(const shm::StateData& state) const;
+    [[nodiscard]] Json controller_status(const shm::StateData& state);
     [[nodiscard]] Json load(const Json& request);
     [[nodiscard]] Json arm();
     [[nodiscard]] Json disarm();

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from holdfast.broker import Hub, start_broker
+from holdfast.session import RELAXED
 from holdfast_bench.qemu import Vm
-from holdfast_bench.vm_session import HOST_FROM_INSIDE, RELAXED, SLOWER
+from holdfast_bench.vm_session import HOST_FROM_INSIDE, SLOWER
 from holdfast_image.build import build_image, repository_root
 
 ROOT = repository_root(Path(__file__).parent)

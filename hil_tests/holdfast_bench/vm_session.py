@@ -7,12 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from holdfast import session
 from holdfast.broker import Hub, start_broker
 from holdfast.child import Child
 from holdfast.errors import UnreachableError
 from holdfast.fleet import gather, is_ready
-from holdfast.session import Report
+from holdfast.session import RELAXED, Report, in_words
 from holdfast.target import MachineTarget
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.accelerator import choose_accelerator
@@ -24,9 +23,6 @@ from holdfast_image.progress import Steps
 
 HOST_FROM_INSIDE = "10.0.3.2"
 _POLL_S = 0.5
-# An emulator in real time keeps no deadlines: the host takes its processors away for tens of milliseconds.
-# Deadlines are proved in virtual time, with the limits of robot.toml.
-RELAXED = session.RELAXED | {"HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "10000"}
 # Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
 SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
 
@@ -89,7 +85,7 @@ class VmSession:
             self._hub = Hub(self._folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
             accelerator = await asyncio.to_thread(choose_accelerator, image)
-            environment = RELAXED if accelerator == "kvm" else RELAXED | SLOWER
+            environment = RELAXED | (SLOWER if accelerator != "kvm" else {})
             credentials = {
                 "holdfast.robot-id": self.robot_id,
                 "holdfast.fleet-url": self._hub.leaf_url,
@@ -103,7 +99,7 @@ class VmSession:
             self._robot = Robot(vm.shell)
             self.notes.append(
                 f"QEMU ({vm.accelerator}) keeps no deadlines in real time, so limits and rates are relaxed ("
-                f"{session.in_words(environment)}); "
+                f"{in_words(environment)}); "
                 "`holdfast bench run deadlines --virtual-time` shows the exact ones at 1 kHz"
             )
             report(f"booting under QEMU ({vm.accelerator})")

@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 
-from holdfast.daemons import SafetyClient
+from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.host_session import HostSession
 from holdfast.layout import load_layout
+from holdfast.seqpacket import Connection
 from holdfast_bench import estop_1000
 from holdfast_bench.guest.__main__ import SCENARIOS, run
 from holdfast_bench.guest.deadlines import measure_loop
-from holdfast_bench.guest.estop_trials import by_drive, figures, first_changes
+from holdfast_bench.guest.estop_trials import Trials, by_drive, figures, first_changes
 from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
 from holdfast_bench.result import BenchError
@@ -117,6 +118,33 @@ def test_stops_are_measured_at_the_drives(on_robot: Callable[[str, Body], None],
         assert Path(kept["plot"]).read_bytes().startswith(b"\x89PNG")
         with pytest.raises(BenchError, match="2 samples of the path bus"):
             estop_1000.keep_samples(trials[:-1], result, tmp_path)
+
+    on_robot("diff_drive", body)
+
+
+def test_a_robot_that_slowed_down_before_the_stop_measures_nothing(
+    on_robot: Callable[[str, Body], None],
+) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.ready()
+        await rig.deploy("cruise.wat")
+        async with (
+            await CoreClient.connect(rig.run_directory) as core,
+            await SafetyClient.connect(rig.run_directory) as safety,
+            await Connection.open(rig.run_directory / "plant-control.sock") as plant,
+        ):
+            trials = Trials(core, safety, plant, await load_layout(), rig.core_pid())
+            with contextlib.closing(trials):
+                await trials.open()
+                for path in (trials.flag, trials.bus):
+
+                    async def after_a_pause(
+                        path: Callable[[], Awaitable[float | None]] = path,
+                    ) -> float | None:
+                        await core.pause()
+                        return await path()
+
+                    assert await trials.once(after_a_pause, 0.0) is None
 
     on_robot("diff_drive", body)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from holdfast.errors import UnreachableError
 from holdfast.layout import Layout, SegmentLayout, SegmentReader
-from holdfast.seqpacket import Connection
+from holdfast.seqpacket import ANSWER_S, Connection
 
 
 class _Daemon:
@@ -18,7 +18,7 @@ class _Daemon:
         self._connection = connection
 
     @classmethod
-    async def connect(cls, run_directory: Path, timeout_s: float = 2.0) -> Self:
+    async def connect(cls, run_directory: Path, timeout_s: float = ANSWER_S) -> Self:
         """Connect to the daemon's socket below `run_directory`.
 
         Raises:

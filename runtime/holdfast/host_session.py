@@ -28,9 +28,9 @@ from holdfast.session import RELAXED, Report, in_words
 from holdfast.target import FleetTarget, LocalTarget
 
 _READY_S = 20.0
-_STATE_AGE_MS = 500.0
-_HEARTBEAT_MS = 250.0
-_INPUT_AGE_MS = 1000.0
+_STATE_AGE_MS = 3000.0
+_HEARTBEAT_MS = 1000.0
+_INPUT_AGE_MS = 3000.0
 # A Unix socket takes ten waiting frames (net.unix.max_dgram_qlen), and a drive reports up to two at once.
 _DEVICES_PER_SOCKET = 4
 

@@ -50,6 +50,8 @@ def _summary(status: dict[str, Any]) -> Table:
     else:
         mode = str(control.get("mode"))
         table.add_row("mode", Text(mode, style=_MODE_STYLE.get(mode, "")))
+        if control.get("stopped"):
+            table.add_row("stopped", str(control["stopped"]))
         table.add_row("controller", _controller(control.get("controller")))
         if text := _trial(control.get("lifecycle") or {}):
             table.add_row("new controller", text)

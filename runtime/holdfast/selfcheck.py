@@ -122,6 +122,8 @@ def _described(status: Status) -> str:
     told = [f"mode {control.get('mode')}", f"controller {controller.get('state', 'none')}"]
     if controller.get("message"):
         told.append(str(controller["message"]))
+    if control.get("stopped"):
+        told.append(f"controlled stop: {control['stopped']}")
     if safety.get("latched"):
         told.append(f"e-stop {safety.get('cause')} {safety.get('reason', '')}".strip())
     told += control.get("arm_blockers") or []

@@ -17,6 +17,8 @@ from typing import Any, Self
 from holdfast.errors import RefusedError, UnreachableError
 
 MAX_MESSAGE_BYTES = 65_536
+ANSWER_S = 5.0
+"""How long an answer may take by default: a busy machine stands still for two seconds at times."""
 _MAX_DESCRIPTORS = 4
 
 
@@ -30,7 +32,7 @@ class Connection:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path, timeout_s: float = 2.0) -> Self:
+    async def open(cls, path: Path, timeout_s: float = ANSWER_S) -> Self:
         """Connect to the socket at `path`.
 
         Raises:
@@ -148,7 +150,7 @@ def _daemon_of(path: Path) -> str:
     }.get(path.name, "the daemon")
 
 
-async def ask(path: Path, body: dict[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
+async def ask(path: Path, body: dict[str, Any], timeout_s: float = ANSWER_S) -> dict[str, Any]:
     """Connect to `path`, make one request and close.
 
     Raises:

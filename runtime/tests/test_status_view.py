@@ -47,6 +47,13 @@ def test_missing_real_time_is_shown_as_degraded_with_its_reasons() -> None:
     assert "no rt; boot it" in text
 
 
+def test_why_the_robot_stopped_is_shown() -> None:
+    assert "drive elbow is silent" in shown(
+        {"control": {"mode": "disarmed", "stopped": "drive elbow is silent"}}
+    )
+    assert "stopped" not in shown({"control": {"mode": "running", "stopped": ""}})
+
+
 def test_each_part_of_a_cycle_is_shown() -> None:
     durations = {"p50": 11.0, "p99": 22.0, "max": 33.0}
     loop = {"cycles": 1, "missed": 0, "phases_us": dict.fromkeys(PHASES, durations)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
 from holdfast.layout import SegmentReader, load_layout, summarise
-from holdfast.status import missed_deadlines
+from holdfast.status import PHASES, missed_deadlines
 from holdfast_bench.guest.scenario import Reporter, Rig, load_beside, until
 
 LOAD = ("stress-ng", "--cpu", "1", "--vm", "1", "--vm-bytes", "64M", "--hdd", "1", "--hdd-bytes", "64M")
@@ -25,14 +25,14 @@ NETWORK_LOAD = ("--sock", "1", "--udp", "1")
 _POLL_S = 5.0
 _ARM_POLL_S = 0.1
 _PATIENCE_S = 120.0
-_HISTOGRAMS = ("wake", "cycle", "controller")
+_HISTOGRAMS = ("wake", "cycle", "controller", *PHASES)
 
 
 async def deadlines(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str, Any]:
     """Run the sine controller under load for `seconds` and count what Tier-1 missed.
 
-    Returns cycles, missed, and wake-up latency, cycle time and controller time of that interval in µs (upper edges
-    of 1 µs bins).
+    Returns cycles, missed, and wake-up latency, time of the cycle, of each of its phases and of the controller in
+    that interval, in µs (upper edges of 1 µs bins).
     """
     return await measure_loop(rig, "sine.wat", LOAD, int(request["seconds"]), report)
 
@@ -73,6 +73,7 @@ async def measure_loop(
         "wake_us": histograms["wake"],
         "cycle_us": histograms["cycle"],
         "controller_us": histograms["controller"],
+        "phases_us": {phase: histograms[phase] for phase in PHASES},
         "controller": status["controller"],
         "drives": len(status["channels"]["commands"]),
         "mode": status["mode"],

@@ -9,6 +9,9 @@ bus      the core is stopped (SIGSTOP), so that only the daemon's own frames act
 enable   the same, and what is waited for is the enable line; only where `[safety] enable_line` is configured
 
 The robot's channels must all be velocities (examples/robots/diff_drive.toml), its controller is cruise.wat.
+
+A trial before which the robot slowed down for a reason of its own (a machine without real time overruns, and holds)
+measures nothing: it is void, counted, and done again with the same phase.
 """
 
 from __future__ import annotations
@@ -72,22 +75,30 @@ class Trials:
         await until("the robot can be armed", self._arms, _POLL_S, _PATIENCE_S)
         await until("every drive turns steadily", self._is_steady, _POLL_S, _PATIENCE_S)
 
-    async def flag(self) -> float:
-        """Press the operator's stop; returns the reaction in µs."""
+    async def flag(self) -> float | None:
+        """Press the operator's stop; returns the reaction in µs, or None if the trial is void."""
         pressed_ns = time.monotonic_ns()
         await self._safety.estop("trial of the flag")
         raised_ns = int(self._safety_now()["latch_mono_ns"])
         return await self._first_stop(pressed_ns, raised_ns)
 
-    async def bus(self) -> float:
-        """Stop the core's process and let the daemon's own frames act; returns the reaction in µs."""
+    async def bus(self) -> float | None:
+        """Stop the core's process and let the daemon's own frames act; returns as `flag` does."""
         return await self._without_core(self._first_stop)
 
-    async def enable(self) -> float:
-        """Stop the core's process and wait for the enable line; returns the reaction in µs."""
+    async def enable(self) -> float | None:
+        """Stop the core's process and wait for the enable line; returns as `flag` does."""
         return await self._without_core(self._line_dropped)
 
-    async def recover(self) -> None:
+    async def once(self, path: Callable[[], Awaitable[float | None]], phase_s: float) -> float | None:
+        """Do one trial of a path after `phase_s`, and cruise again."""
+        await asyncio.sleep(phase_s)
+        reaction_us = await path()
+        await self._recover()
+        await self.cruise()
+        return reaction_us
+
+    async def _recover(self) -> None:
         """Reset as soon as the cause is gone, wait for the standstill."""
         await until("the stop can be reset", self._resets, _POLL_S, _PATIENCE_S)
         await until("the robot is disarmed", self._is_disarmed, _POLL_S, _PATIENCE_S)
@@ -152,8 +163,11 @@ class Trials:
 
     # --- measuring ---------------------------------------------------------------------------------------------
 
-    async def _first_stop(self, since_ns: int, from_ns: int) -> float:
-        """Wait until every drive heard of the stop; returns µs from `from_ns` to the last one's first frame of it."""
+    async def _first_stop(self, since_ns: int, from_ns: int) -> float | None:
+        """Wait until every drive heard of the stop; returns µs from `from_ns` to the last one's first frame of it.
+
+        None: a drive was told to slow down before `from_ns`.
+        """
         seen: dict[str, int] = {}
 
         async def all_drives() -> bool:
@@ -162,9 +176,9 @@ class Trials:
             return seen.keys() == self._cruise.keys()
 
         await until("every drive is told to stop", all_drives, _POLL_S, _PATIENCE_S)
-        return (max(seen.values()) - from_ns) / _NS_PER_US
+        return None if min(seen.values()) < from_ns else (max(seen.values()) - from_ns) / _NS_PER_US
 
-    async def _line_dropped(self, since_ns: int, from_ns: int) -> float:
+    async def _line_dropped(self, since_ns: int, from_ns: int) -> float | None:
         """Wait until the enable line is low; returns µs from `from_ns`."""
         edge: list[int] = []
 
@@ -176,13 +190,13 @@ class Trials:
         await until("the enable line drops", dropped, _POLL_S, _PATIENCE_S)
         return (edge[0] - from_ns) / _NS_PER_US
 
-    async def _without_core(self, measure: Callable[[int, int], Awaitable[float]]) -> float:
+    async def _without_core(self, measure: Callable[[int, int], Awaitable[float | None]]) -> float | None:
         """Measure from the last heartbeat of a core that is stopped and goes on afterwards."""
         os.kill(self._core_pid, signal.SIGSTOP)
         try:
             await until("the daemon latches a stop", self._is_latched, _POLL_S, _PATIENCE_S)
             beat_ns = int(self._core_now()["mono_ns"])
-            return await measure(beat_ns, beat_ns)
+            return await measure(beat_ns, beat_ns) if self._mode() == "running" else None
         finally:
             os.kill(self._core_pid, signal.SIGCONT)
 
@@ -240,15 +254,16 @@ async def estop_trials(rig: Rig, request: dict[str, Any], report: Reporter) -> d
     await rig.ready()
     await rig.deploy(_CONTROLLER)
     samples: dict[str, list[float]] = {}
+    void = 0
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(await CoreClient.connect(rig.run_directory))
         safety = await stack.enter_async_context(await SafetyClient.connect(rig.run_directory))
         plant = await stack.enter_async_context(
-            await Connection.open(rig.run_directory / "plant-control.sock", 2.0)
+            await Connection.open(rig.run_directory / "plant-control.sock")
         )
         trials = Trials(core, safety, plant, await load_layout(), rig.core_pid())
         stack.callback(trials.close)
-        paths: dict[str, Callable[[], Awaitable[float]]] = {"flag": trials.flag, "bus": trials.bus}
+        paths: dict[str, Callable[[], Awaitable[float | None]]] = {"flag": trials.flag, "bus": trials.bus}
         watched = (await plant.request({"op": "status"})).get("enable") is not None
         if watched:
             paths["enable"] = trials.enable
@@ -256,8 +271,8 @@ async def estop_trials(rig: Rig, request: dict[str, Any], report: Reporter) -> d
         for number in range(int(request["trials"])):
             for name, run in paths.items():
                 phase_s = rng.uniform(0.0, _PHASE_S)
-                await asyncio.sleep(phase_s)
-                reaction_us = await run()
+                while (reaction_us := await trials.once(run, phase_s)) is None:
+                    void += 1
                 samples.setdefault(name, []).append(reaction_us)
                 report.line(
                     trial={
@@ -267,11 +282,10 @@ async def estop_trials(rig: Rig, request: dict[str, Any], report: Reporter) -> d
                         "reaction_us": round(reaction_us, 1),
                     }
                 )
-                await trials.recover()
-                await trials.cruise()
         await core.disarm()
     return {
         "seed": int(request["seed"]),
         "paths": {name: figures(found, LIMITS_US[name]) for name, found in samples.items()},
+        "void": void,
         "enable_line": "watched" if watched else "not configured",
     }

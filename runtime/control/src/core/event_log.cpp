@@ -22,9 +22,11 @@ void EventLog::report_dropped() {
 void EventLog::write(const Event& event) {
     switch (event.kind) {
         case EventKind::kArmed:
+            stop_message_.clear();
             return log_info("motion: armed");
         case EventKind::kStopBegun:
-            return log_warning("motion: controlled stop: " + stop_text(event));
+            stop_message_ = stop_text(event);
+            return log_warning("motion: controlled stop: " + stop_message_);
         case EventKind::kStandstill:
             return log_info("motion: standstill; disarmed");
         case EventKind::kEstopSeen:
@@ -103,6 +105,11 @@ const std::string& EventLog::fault_message(std::uint64_t generation) {
     drain();
     static const std::string none;
     return generation == faulted_generation_ ? fault_message_ : none;
+}
+
+const std::string& EventLog::stop_message() {
+    drain();
+    return stop_message_;
 }
 
 }  // namespace holdfast::core

@@ -15,9 +15,12 @@ class EventLog {
 
     // Logs all waiting events.
     void drain();
-    // Why the controller of that load failed; empty if it did not. Logs what waits: a fault is noted before
-    // any state tells of it, and whoever asks has read the state.
+    // The two below log what waits first: what happened is noted before any state tells of it, and whoever
+    // asks has read the state.
+    // Why the controller of that load failed; empty if it did not.
     [[nodiscard]] const std::string& fault_message(std::uint64_t generation);
+    // Why the robot stopped in a controlled way since it was armed last; empty if it did not.
+    [[nodiscard]] const std::string& stop_message();
 
   private:
     void write(const Event& event);
@@ -31,6 +34,7 @@ class EventLog {
     const ControllerStore& store_;
     std::uint64_t faulted_generation_{0};
     std::string fault_message_;
+    std::string stop_message_;
     std::uint64_t dropped_{0};
 };
 

@@ -166,6 +166,7 @@ Service::Json Service::status() {
             {"controller", controller_status(now)},
             {"lifecycle", deployment_.describe()},
             {"realtime", {{"degraded", now.realtime_degraded != 0}, {"shortfalls", shortfalls_}}},
+            {"stopped", events_.stop_message()},
             {"arm_blockers", blocker_texts(exchange_.status.latest().blockers)},
             {"counters", std::move(counters)},
             {"inputs", inputs_.status(monotonic_ns())},

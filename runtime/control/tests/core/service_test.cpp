@@ -56,8 +56,11 @@ TEST_F(ServiceTest, LoadsArmsAndDisarms) {
     EXPECT_EQ(ask({{"op", "arm"}})["ok"], true);
     await([](const json& s) { return s["controller"]["state"] == "running" && s["controller"]["tick"] > 3; });
     EXPECT_EQ(ask({{"op", "arm"}})["ok"], true) << "is armed already";
+    EXPECT_EQ(ask({{"op", "status"}})["stopped"], "");
     EXPECT_EQ(ask({{"op", "disarm"}})["ok"], true);
-    await(mode_is("disarmed"));
+    EXPECT_EQ(await(mode_is("disarmed"))["stopped"], "asked for");
+    EXPECT_EQ(ask({{"op", "arm"}})["ok"], true);
+    EXPECT_EQ(await(mode_is("running"))["stopped"], "") << "that was before it was armed";
 }
 
 TEST_F(ServiceTest, AFailedLoadLeavesTheRunningControllerRunning) {
@@ -82,6 +85,7 @@ TEST_F(ServiceTest, AFaultStandsUntilTheNextLoad) {
     ASSERT_EQ(ask({{"op", "arm"}})["ok"], true);
     json status =
         await([](const json& s) { return s["controller"]["state"] == "faulted" && s["mode"] == "disarmed"; });
+    EXPECT_EQ(status["stopped"], "the controller failed");
     EXPECT_EQ(status["controller"]["fault"], "trap");
     EXPECT_NE(status["controller"]["message"].get<std::string>().find("unreachable"), std::string::npos)
         << status;

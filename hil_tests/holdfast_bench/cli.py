@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
 from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
+from holdfast_bench.play_scenario import find_scenario, play_real, play_virtual, scenario_files
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -37,6 +39,11 @@ class Scenario:
     real_time: Callable[[], Result] | None = None
     virtual_time: Callable[[Length], Result] | None = None
 
+    @property
+    def clocks(self) -> list[str]:
+        """What it can run on: "virtual", "real"."""
+        return [clock for clock, run in (("virtual", self.virtual_time), ("real", self.real_time)) if run]
+
 
 def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
     def booted() -> Result:
@@ -46,9 +53,18 @@ def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
     return booted
 
 
+def _from_file(name: str) -> Scenario:
+    stem, scenario = find_scenario(name)
+    return Scenario(
+        scenario.shows,
+        lambda: play_real(scenario),
+        lambda _: play_virtual(stem, scenario),
+    )
+
+
 _DEADLINES_S = 60
 SCENARIOS = {
-    "deadlines": Scenario(
+    deadlines.NAME: Scenario(
         "1 kHz loop with a controller under load: missed deadlines, latencies",
         virtual_time=lambda length: deadlines.run(length.seconds or _DEADLINES_S),
     ),
@@ -89,16 +105,16 @@ def list_(as_json: bool) -> None:
 
     Example: holdfast bench list
     """
-    clocks = {name: "virtual" if s.virtual_time else "real" for name, s in SCENARIOS.items()}
+    scenarios = SCENARIOS | {name: _from_file(name) for name in scenario_files()}
     if as_json:
-        print_json({"scenarios": {n: {"shows": SCENARIOS[n].shows, "clock": c} for n, c in clocks.items()}})
+        print_json({"scenarios": {n: {"shows": s.shows, "clocks": s.clocks} for n, s in scenarios.items()}})
         return
-    for name, clock in clocks.items():
-        console.print(f"{name:16} {clock + ' time':14} {SCENARIOS[name].shows}")
+    for name, scenario in scenarios.items():
+        console.print(f"{name:18} {' or '.join(scenario.clocks) + ' time':20} {scenario.shows}")
 
 
 @bench.command(name="run", epilog=EXIT_CODES)
-@click.argument("name", type=click.Choice(sorted(SCENARIOS)))
+@click.argument("name", metavar="NAME|FILE.toml")
 @click.option(
     "--virtual-time",
     is_flag=True,
@@ -130,11 +146,15 @@ def run_(
     enable_line: bool,
     as_json: bool,
 ) -> None:
-    """Run a scenario and write build/bench/NAME/result.json.
+    """Run a scenario (`holdfast bench list`), or a file of your own; write build/bench/NAME/result.json.
 
     Example: holdfast bench run deadlines --virtual-time --seconds 60
     """
-    scenario = SCENARIOS[name]
+    try:
+        scenario = SCENARIOS.get(name) or _from_file(name)
+    except BenchError as error:
+        raise click.UsageError(str(error)) from error
+    name = Path(name).stem
     if virtual_time and scenario.virtual_time is None:
         raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
     if not virtual_time and scenario.real_time is None:

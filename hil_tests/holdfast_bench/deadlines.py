@@ -6,6 +6,8 @@ from typing import Any
 
 from holdfast_bench.virtual_scenario import run_in_guest
 
+NAME = "deadlines"
+
 
 def run(seconds: int) -> dict[str, Any]:
     """Boot the image in virtual time, let guest/deadlines.py run the scenario, and return what it measured.
@@ -14,5 +16,5 @@ def run(seconds: int) -> dict[str, Any]:
         BenchError: the guest reported an error, or nothing.
     """
     return run_in_guest(
-        {"name": "deadlines", "seconds": seconds}, virtual_s=seconds, limit_s=1800.0 + 10 * seconds
+        {"name": NAME, "seconds": seconds}, name=NAME, virtual_s=seconds, limit_s=1800.0 + 10 * seconds
     )

@@ -18,6 +18,7 @@ def run(seconds: int = SECONDS) -> dict[str, Any]:
     """
     return run_in_guest(
         {"name": NAME, "seconds": seconds},
+        name=NAME,
         virtual_s=seconds,
         limit_s=1800.0 + 20 * seconds,
         credentials=example_robot("quadruped.toml"),

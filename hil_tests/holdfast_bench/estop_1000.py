@@ -47,6 +47,7 @@ def run(trials: int = TRIALS, seed: int = SEED, *, enable_line: bool = False) ->
 
     result = run_in_guest(
         {"name": NAME, "trials": trials, "seed": seed},
+        name=NAME,
         virtual_s=round(trials * _TRIAL_S),
         limit_s=1800.0 + 10 * trials,
         credentials={**example_robot("diff_drive.toml"), **(_ENABLE_LINE if enable_line else {})},

@@ -28,6 +28,7 @@ def example_robot(name: str) -> dict[str, str]:
 def run_in_guest(
     request: Mapping[str, Any],
     *,
+    name: str,
     virtual_s: int,
     limit_s: float,
     credentials: Mapping[str, str] | None = None,
@@ -35,12 +36,12 @@ def run_in_guest(
 ) -> dict[str, Any]:
     """Boot the image, let holdfast_bench.guest run the scenario `request["name"]`, and return what it measured.
 
+    `name` is that of the run: its folder below build/bench.
     `virtual_s` is about how long it takes on the guest's clock, `limit_s` how long it may take here.
 
     Raises:
         BenchError: the guest reported an error, or nothing.
     """
-    name = str(request["name"])
     image = build_image(repository_root())
     total_s = virtual_s + BOOT_S
     with Progress(console=terminal) as progress:

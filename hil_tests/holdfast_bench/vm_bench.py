@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -28,9 +28,15 @@ class VmBench:
 
     @classmethod
     @contextmanager
-    def booted(cls, folder: Path | None = None, robot_id: str = "arm-01") -> Iterator[Self]:
+    def booted(
+        cls,
+        folder: Path | None = None,
+        robot_id: str = "arm-01",
+        robot_file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Self]:
         """Build, boot and wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id)
+        session = VmSession(folder, robot_id, robot_file, environment)
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,9 +34,17 @@ class VmSession:
     kind: Literal["vm"] = "vm"
 
     def __init__(
-        self, folder: Path | None = None, robot_id: str = "arm-01", robot_file: Path | None = None
+        self,
+        folder: Path | None = None,
+        robot_id: str = "arm-01",
+        robot_file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`."""
+        """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`.
+
+        `environment` is more for its daemons than what an emulator makes necessary.
+        """
+        self._environment = dict(environment or {})
         self._robot_file = robot_file
         self._folder = (folder or repository_root() / "build" / "vm").absolute()
         self.robot_id = robot_id
@@ -85,7 +94,7 @@ class VmSession:
             self._hub = Hub(self._folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
             accelerator = await asyncio.to_thread(choose_accelerator, image)
-            environment = RELAXED | (SLOWER if accelerator != "kvm" else {})
+            environment = RELAXED | (SLOWER if accelerator != "kvm" else {}) | self._environment
             credentials = {
                 "holdfast.robot-id": self.robot_id,
                 "holdfast.fleet-url": self._hub.leaf_url,

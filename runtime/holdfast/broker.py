@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Hub:
     directory: Path
     leaf_seen_as: str = "127.0.0.1"
     """This host as the robots see it; virtual machines reach it under another address."""
+    listen: str = "127.0.0.1"
+    """The address on which it listens."""
     port: int = field(default_factory=free_port)
     leaf_port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -36,7 +39,7 @@ class Hub:
     @property
     def url(self) -> str:
         """Address for clients."""
-        return f"nats://fleet:{self.password}@127.0.0.1:{self.port}"
+        return f"nats://fleet:{self.password}@{self.listen}:{self.port}"
 
     @property
     def leaf_url(self) -> str:
@@ -47,14 +50,14 @@ class Hub:
         """Return the server's configuration file."""
         return f"""\
 server_name: holdfast-hub
-listen: "127.0.0.1:{self.port}"
+listen: "{self.listen}:{self.port}"
 max_payload: 8MB
 ping_interval: "5s"
 ping_max: 2
 authorization {{ user: fleet, password: {json.dumps(self.password)} }}
 jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
 leafnodes {{
-  listen: "127.0.0.1:{self.leaf_port}"
+  listen: "{self.listen}:{self.leaf_port}"
   # Without it robots are told the listening address, and try it in turn with the one that they know.
   advertise: "{self.leaf_seen_as}:{self.leaf_port}"
   # An emulated robot takes longer than the second that is the default.
@@ -70,18 +73,20 @@ class RobotBroker:
     directory: Path
     robot: str
     leaf_url: str | None = None
+    listen: str = "127.0.0.1"
+    """The address on which it listens: nobody outside the robot speaks to it (decision 0005)."""
     port: int = field(default_factory=free_port)
     monitor_port: int = field(default_factory=free_port)
 
     @property
     def url(self) -> str:
         """Address for clients on the robot."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.listen}:{self.port}"
 
     @property
     def monitor_url(self) -> str:
         """Address of the monitoring pages."""
-        return f"http://127.0.0.1:{self.monitor_port}"
+        return f"http://{self.listen}:{self.monitor_port}"
 
     def configuration(self) -> str:
         """Return the server's configuration file."""
@@ -89,8 +94,8 @@ class RobotBroker:
         domain = jetstream_domain(self.robot, self.directory)
         return f"""\
 server_name: {json.dumps(f"holdfast-{self.robot}")}
-listen: "127.0.0.1:{self.port}"
-http: "127.0.0.1:{self.monitor_port}"
+listen: "{self.listen}:{self.port}"
+http: "{self.listen}:{self.monitor_port}"
 max_payload: 8MB
 ping_interval: "5s"
 ping_max: 2
@@ -99,8 +104,10 @@ leafnodes {{ reconnect: 1, remotes: [ {remotes} ] }}
 """
 
 
-async def start_broker(server: Hub | RobotBroker, log: Path) -> Child:
+async def start_broker(server: Hub | RobotBroker, log: Path, within: Sequence[str] = ()) -> Child:
     """Write the configuration, start nats-server and wait until it takes clients.
+
+    `within` is a command that runs it somewhere else, as in a network namespace.
 
     Raises:
         ConfigError: nats-server is not installed.
@@ -111,11 +118,11 @@ async def start_broker(server: Hub | RobotBroker, log: Path) -> Child:
     file.touch(mode=0o600)
     file.write_text(server.configuration(), encoding="utf-8")
     name = "nats-server (hub)" if isinstance(server, Hub) else "nats-server (robot)"
-    child = await Child.start(name, ["nats-server", "-c", file], environment=os.environ, log=log)
+    child = await Child.start(name, [*within, "nats-server", "-c", file], environment=os.environ, log=log)
 
     async def answers() -> bool:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            reader, writer = await asyncio.open_connection(server.listen, server.port)
         except OSError:
             return False
         greeting = await reader.readline()

@@ -1,8 +1,10 @@
-"""Scenarios inside the guest: `python -m holdfast_bench.guest`, started by holdfast-scenario.service.
+"""Scenarios on the robot: `python -m holdfast_bench.guest`.
 
-In virtual time nothing can come from outside (the guest's clock does not wait), so the whole scenario is here.
-It reads its parameters from the credential `holdfast.scenario`, a JSON object {"name", ...}, and writes JSON
-lines to the virtio port `holdfast.result`. The last line is {"result": {...}} or {"error": "..."}.
+In virtual time nothing can come from outside (the guest's clock does not wait), so the whole scenario is here:
+holdfast-scenario.service starts it, it reads its parameters from the credential `holdfast.scenario`, a JSON object
+{"name", ...}, and writes JSON lines to the virtio port `holdfast.result`. In real time the bench starts it by ssh, as
+`python -m holdfast_bench.guest -`: the object comes by standard input, the lines go to standard output, and
+{"outside": {...}} asks the bench for what only it can do. The last line is {"result": {...}} or {"error": "..."}.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 
 from holdfast_bench.guest.deadlines import deadlines, deadlines_loaded
 from holdfast_bench.guest.estop_trials import estop_trials
+from holdfast_bench.guest.play import play
 from holdfast_bench.guest.scenario import InGuest, Reporter, Rig, ScenarioError
 
 RESULT_PORT = Path("/dev/virtio-ports/holdfast.result")
@@ -26,6 +29,7 @@ SCENARIOS: dict[str, Body] = {
     "deadlines": deadlines,
     "deadlines-loaded": deadlines_loaded,
     "estop-1000": estop_trials,
+    "play": play,
 }
 
 
@@ -41,7 +45,7 @@ async def run(request: dict[str, Any], rig: Rig, report: Reporter) -> dict[str, 
     return await body(rig, request, report)
 
 
-def _request() -> dict[str, Any]:
+def _credential() -> dict[str, Any]:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if directory is None:
         raise ScenarioError("there is no credential directory; start me from holdfast-scenario.service")
@@ -50,11 +54,14 @@ def _request() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run the scenario that the credential names; 0 if it ran to its end."""
-    with RESULT_PORT.open("w") as port:
+    """Run the scenario that is asked for; 0 if it ran to its end."""
+    by_ssh = sys.argv[1:] == ["-"]
+    with sys.stdout if by_ssh else RESULT_PORT.open("w") as port:
         report = Reporter(port)
         try:
-            report.line(result=asyncio.run(run(_request(), InGuest(), report)))
+            request = json.loads(sys.stdin.readline()) if by_ssh else _credential()
+            rig = InGuest(report, request.get("hub_url"))
+            report.line(result=asyncio.run(run(request, rig, report)))
         except Exception as error:
             # Whoever started the guest has no other way to learn of it.
             report.line(error=f"{type(error).__name__}: {error}")

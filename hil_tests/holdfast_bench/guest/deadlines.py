@@ -8,38 +8,31 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
-from holdfast.layout import SegmentReader, load_layout, summarise
-from holdfast.status import PHASES, missed_deadlines
-from holdfast_bench.guest.scenario import Reporter, Rig, load_beside, until
-
-LOAD = ("stress-ng", "--cpu", "1", "--vm", "1", "--vm-bytes", "64M", "--hdd", "1", "--hdd-bytes", "64M")
-"""CPU, memory and disk."""
-NETWORK_LOAD = ("--sock", "1", "--udp", "1")
-"""TCP and UDP floods over the loopback: their work is done in the kernel's network threads."""
+from holdfast.layout import SegmentReader, load_layout
+from holdfast_bench.guest.loop_figures import LoopFigures
+from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, load_beside, stress, until
 
 _POLL_S = 5.0
 _ARM_POLL_S = 0.1
 _PATIENCE_S = 120.0
-_HISTOGRAMS = ("wake", "cycle", "controller", *PHASES)
 
 
 async def deadlines(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str, Any]:
     """Run the sine controller under load for `seconds` and count what Tier-1 missed.
 
-    Returns cycles, missed, and wake-up latency, time of the cycle, of each of its phases and of the controller in
-    that interval, in µs (upper edges of 1 µs bins).
+    Returns the figures of the loop (LoopFigures) in that time, and what it ran.
     """
-    return await measure_loop(rig, "sine.wat", LOAD, int(request["seconds"]), report)
+    return await measure_loop(
+        rig, "sine.wat", stress("cpu", "memory", "disk"), int(request["seconds"]), report
+    )
 
 
 async def deadlines_loaded(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str, Any]:
     """Do the same with every joint in motion and the network busy too; for robots of position joints."""
-    return await measure_loop(rig, "sine_joints.wat", (*LOAD, *NETWORK_LOAD), int(request["seconds"]), report)
+    load = stress("cpu", "memory", "disk", "network")
+    return await measure_loop(rig, "sine_joints.wat", load, int(request["seconds"]), report)
 
 
 async def measure_loop(
@@ -53,53 +46,49 @@ async def measure_loop(
         await CoreClient.connect(rig.run_directory) as core,
         await SafetyClient.connect(rig.run_directory) as safety,
     ):
-        await _arm(core)
+        await arm(core)
         segment = await core.segment(layout)
         with load_beside(load):
-            start = segment.read().copy()
-            start_bins = {name: segment.bins(name) for name in _HISTOGRAMS}
-            report.line(event="start", cycle=int(start["cycle"]))
-            await _cycles_reached(segment, int(start["cycle"]) + seconds * 1000, report)
-            end = segment.read().copy()
-            end_bins = {name: segment.bins(name) for name in _HISTOGRAMS}
+            figures = LoopFigures(segment, layout)
+            report.line(event="start", cycle=figures.first_cycle)
+            await _cycles_reached(segment, figures.first_cycle + seconds * 1000, report)
+            measured = figures.until_now()
         status = await core.status()
         latch = await safety.status()
         segment.close()
-    counted = _differences(layout.counter_names, start["counters"], end["counters"])
-    histograms = {name: _summary(end_bins[name] - start_bins[name]) for name in _HISTOGRAMS}
     return {
-        "cycles": int(end["cycle"]) - int(start["cycle"]),
-        "missed": missed_deadlines(counted),
-        "wake_us": histograms["wake"],
-        "cycle_us": histograms["cycle"],
-        "controller_us": histograms["controller"],
-        "phases_us": {phase: histograms[phase] for phase in PHASES},
+        **measured,
         "controller": status["controller"],
         "drives": len(status["channels"]["commands"]),
         "mode": status["mode"],
         "realtime": status["realtime"],
         "latched": latch["latched"],
-        "counters": {name: value for name, value in counted.items() if value},
         "load": " ".join(load),
         "kernel": platform.release(),
         "processors": os.cpu_count(),
     }
 
 
-async def _arm(core: CoreClient) -> None:
+async def arm(core: CoreClient) -> None:
     """Arm as soon as nothing stands against it, and wait until the controller runs."""
+    said = ""
 
     async def armed() -> bool:
+        nonlocal said
         try:
             await core.arm()
-        except RefusedError:
+        except RefusedError as error:
+            said = str(error)
             return False
         return True
 
     async def runs() -> bool:
         return bool((await core.status())["controller"]["state"] == "running")
 
-    await until("the robot can be armed", armed, _ARM_POLL_S, _PATIENCE_S)
+    try:
+        await until("the robot can be armed", armed, _ARM_POLL_S, _PATIENCE_S)
+    except ScenarioError as error:
+        raise ScenarioError(f"{error}; it says: {said}") from None
     await until("the controller runs", runs, _ARM_POLL_S, _PATIENCE_S)
 
 
@@ -107,13 +96,3 @@ async def _cycles_reached(segment: SegmentReader, cycle: int, report: Reporter) 
     while (now := int(segment.read()["cycle"])) < cycle:
         report.line(event="progress", cycle=now, until=cycle)
         await asyncio.sleep(min(_POLL_S, max((cycle - now) / 1000, 0.01)))
-
-
-def _differences(names: list[str], before: NDArray[Any], after: NDArray[Any]) -> dict[str, int]:
-    return {name: int(after[index]) - int(before[index]) for index, name in enumerate(names)}
-
-
-def _summary(bins: NDArray[np.uint64]) -> dict[str, float | None]:
-    """Percentiles of an interval; its maximum is the upper edge of the highest bin that was hit."""
-    hit = np.flatnonzero(bins)
-    return summarise(bins, (int(hit[-1]) + 1) * 1000 if len(hit) else 0).as_dict()

@@ -11,12 +11,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
 from holdfast.places import run_directory
+from holdfast_bench.guest.fleet_beside import pull_cable, start_hub_beside
 
 T = TypeVar("T")
 _CONTROLLERS = Path("/usr/share/holdfast/controllers")
@@ -61,9 +62,37 @@ class Rig(Protocol):
         """Return the process id of holdfast-control."""
         ...
 
+    @property
+    def broker_url(self) -> str:
+        """The robot's own broker."""
+        ...
+
+    def fleet(self) -> AbstractAsyncContextManager[str]:
+        """Have the fleet's hub in reach; gives its address, as this process reaches it."""
+        ...
+
+    async def set_link(self, *, up: bool) -> None:
+        """Pull the cable to the fleet out, or put it in again."""
+        ...
+
+    async def signal(self, part: str, name: str) -> None:
+        """Send a signal ("KILL") to a process of the robot: control, safety, worker, plant or nats."""
+        ...
+
+    async def restart(self, part: str) -> None:
+        """Restart one of them in good order."""
+        ...
+
 
 class InGuest:
     """The robot that this process runs on: systemd, the installed CLI, the image's controllers."""
+
+    broker_url = "nats://127.0.0.1:4222"
+
+    def __init__(self, report: Reporter, hub_url: str | None = None) -> None:
+        """With a `hub_url` the fleet is outside, and whoever reads the report moves the cable."""
+        self._report = report
+        self._hub_url = hub_url
 
     @property
     def run_directory(self) -> Path:
@@ -107,6 +136,47 @@ class InGuest:
         """Ask systemd for the main process of the core's unit."""
         return int(_systemctl("show", "--property=MainPID", "--value", "holdfast-control.service"))
 
+    @asynccontextmanager
+    async def fleet(self) -> AsyncIterator[str]:
+        """Give the hub outside, or start one beside the robot."""
+        if self._hub_url is not None:
+            yield self._hub_url
+            return
+        hub, process = await start_hub_beside()
+        try:
+            yield hub.url
+        finally:
+            await process.stop()
+
+    async def set_link(self, *, up: bool) -> None:
+        """Move the cable, or have it moved."""
+        if self._hub_url is None:
+            await pull_cable(up=up)
+        else:
+            self._report.line(outside={"link": up})
+
+    async def signal(self, part: str, name: str) -> None:
+        """Have systemd send it to the unit's main process."""
+        _unit("kill", f"--signal=SIG{name}", "--kill-whom=main", part)
+
+    async def restart(self, part: str) -> None:
+        """Restart the unit."""
+        _unit("restart", part)
+
+
+_STRESSORS = {
+    "cpu": ("--cpu", "1"),
+    "memory": ("--vm", "1", "--vm-bytes", "64M"),
+    "disk": ("--hdd", "1", "--hdd-bytes", "64M"),
+    # TCP and UDP floods over the loopback: their work is done in the kernel's network threads.
+    "network": ("--sock", "1", "--udp", "1"),
+}
+
+
+def stress(*kinds: str) -> tuple[str, ...]:
+    """Return the program that keeps these busy: cpu, memory, disk, network."""
+    return ("stress-ng", *(argument for kind in kinds for argument in _STRESSORS[kind]))
+
 
 @contextmanager
 def load_beside(command: Sequence[str]) -> Iterator[None]:
@@ -146,6 +216,13 @@ async def until(what: str, probe: Callable[[], Awaitable[T | None]], poll_s: flo
         if loop.time() > end:
             raise ScenarioError(f"waited {limit_s:g} s in vain: {what}")
         await asyncio.sleep(poll_s)
+
+
+def _unit(*arguments: str) -> None:
+    command = ("systemctl", *arguments[:-1], f"holdfast-{arguments[-1]}.service")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ScenarioError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 def _systemctl(*arguments: str) -> str:

@@ -1,0 +1,125 @@
+"""Running scenario files: in virtual time inside the guest, in real time on a bench from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from holdfast.command import errors as terminal
+from holdfast_bench.facade import OUTSIDE
+from holdfast_bench.guest.fleet_beside import hub_beside
+from holdfast_bench.result import BenchError
+from holdfast_bench.scenario_file import Link, Scenario, load_scenario
+from holdfast_bench.virtual_scenario import example_robot, run_in_guest
+from holdfast_bench.vm_bench import VmBench
+from holdfast_bench.vm_session import HOST_FROM_INSIDE
+from holdfast_image.build import repository_root
+
+_PLAYER = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest -"
+
+
+def scenario_files() -> dict[str, Path]:
+    """Return the files of hil_tests/scenarios by name."""
+    folder = repository_root() / "hil_tests" / "scenarios"
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario in virtual time.
+
+    Raises:
+        BenchError: the robot did not do what the scenario expects, or the guest did not run to its end.
+    """
+    credentials = example_robot(scenario.robot)
+    if scenario.fleet:
+        credentials["holdfast.fleet-url"] = hub_beside().leaf_url
+    if scenario.environment:
+        credentials["holdfast.env"] = "".join(
+            f"{key}={value}\n" for key, value in scenario.environment.items()
+        )
+    return run_in_guest(
+        {"name": "play", "scenario": scenario.model_dump(mode="json", exclude_none=True)},
+        name=name,
+        virtual_s=round(scenario.seconds),
+        limit_s=1800.0 + 20 * scenario.seconds,
+        credentials=credentials,
+    )
+
+
+def play_real(scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario on a robot in QEMU, from outside and in real time; deadlines are not judged there.
+
+    Raises:
+        BenchError: the robot did not do what the scenario expects.
+    """
+    robot = repository_root() / "examples" / "robots" / scenario.robot
+    with VmBench.booted(robot_file=robot, environment=scenario.environment) as bench:
+        expected = scenario.expect.model_copy(update={"missed": None})
+        return play_on(bench, scenario.model_copy(update={"expect": expected}))
+
+
+def play_on(bench: VmBench, scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario on a robot that is ready.
+
+    Raises:
+        BenchError: the robot did not do what the scenario expects.
+    """
+    hub = bench.session.hub
+    hub_url = hub.url.replace(f"@{hub.listen}:", f"@{HOST_FROM_INSIDE}:")
+    request = {
+        "name": "play",
+        "scenario": scenario.model_dump(mode="json", exclude_none=True),
+        "hub_url": hub_url,
+    }
+    process = bench.robot.shell.start(_PLAYER)
+    try:
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+        print(json.dumps(request), file=process.stdin, flush=True)
+        for line in _lines(process.stdout):
+            if "outside" in line:
+                bench.faults.set_link(OUTSIDE, up=bool(line["outside"]["link"]))
+            elif "event" in line:
+                terminal.print(f"{line['t_s']:8.1f} s  {_told(line)}", markup=False)
+            elif "error" in line:
+                raise BenchError(f"on the robot: {line['error']}")
+            elif "result" in line:
+                return dict(line["result"])
+    finally:
+        process.kill()
+        process.communicate()
+        if any(isinstance(event, Link) for event in scenario.event):
+            bench.faults.set_link(OUTSIDE, up=True)
+    raise BenchError("the scenario on the robot ended without a result")
+
+
+def _lines(stream: Any) -> Iterator[dict[str, Any]]:
+    for text in stream:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            raise BenchError(f"the scenario on the robot said: {text.strip()}") from None
+        yield line
+
+
+def _told(line: dict[str, Any]) -> str:
+    fields = ", ".join(
+        f"{key} {value}" for key, value in line.items() if key not in {"clock_s", "t_s", "event"}
+    )
+    return f"{line['event']}: {fields}" if fields else str(line["event"])
+
+
+def find_scenario(name: str) -> tuple[str, Scenario]:
+    """Return the scenario of hil_tests/scenarios with this name, or of this file, and its name.
+
+    Raises:
+        BenchError: there is none, or it is not written as it must be.
+    """
+    files = scenario_files()
+    file = files.get(name) or Path(name)
+    if file.suffix != ".toml":
+        raise BenchError(
+            f"there is no scenario {name!r}; `holdfast bench list` names all, and a file of your own ends with .toml"
+        )
+    return file.stem, load_scenario(file)

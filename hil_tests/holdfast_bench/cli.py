@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.table import Table
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
-from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
-from holdfast_bench.play_scenario import find_scenario, play_real, play_virtual, scenario_files
+from holdfast_bench import (
+    deadlines,
+    deadlines_loaded,
+    estop,
+    estop_1000,
+    offline,
+    power_cut,
+    safety_lines,
+    tick,
+)
+from holdfast_bench.play_scenario import play_real, play_virtual
 from holdfast_bench.result import BenchError, write_result
+from holdfast_bench.scenarios import find_scenario, scenario_files
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
 
@@ -23,10 +34,11 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Length:
-    """How much of a scenario in virtual time is run; None: what it was made for."""
+    """How much of a scenario is run; None: what it was made for."""
 
     seconds: int | None
     trials: int | None
+    count: int
     seed: int
     enable_line: bool
 
@@ -36,7 +48,7 @@ class Scenario:
     """One proof: what it shows and how it is run."""
 
     shows: str
-    real_time: Callable[[], Result] | None = None
+    real_time: Callable[[Length], Result] | None = None
     virtual_time: Callable[[Length], Result] | None = None
 
     @property
@@ -45,10 +57,10 @@ class Scenario:
         return [clock for clock, run in (("virtual", self.virtual_time), ("real", self.real_time)) if run]
 
 
-def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
-    def booted() -> Result:
+def _on_machine(run: Callable[[VmBench, Length], Result]) -> Callable[[Length], Result]:
+    def booted(length: Length) -> Result:
         with VmBench.booted() as bench:
-            return run(bench)
+            return run(bench, length)
 
     return booted
 
@@ -57,7 +69,7 @@ def _from_file(name: str) -> Scenario:
     stem, scenario = find_scenario(name)
     return Scenario(
         scenario.shows,
-        lambda: play_real(scenario),
+        lambda _: play_real(scenario),
         lambda _: play_virtual(stem, scenario),
     )
 
@@ -78,14 +90,25 @@ SCENARIOS = {
             length.trials or estop_1000.TRIALS, length.seed, enable_line=length.enable_line
         ),
     ),
-    "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
-    "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
+    "offline": Scenario(
+        "the fleet's link is cut: nothing stops, nothing is lost",
+        _on_machine(lambda bench, _: offline.run(bench)),
+    ),
+    "estop": Scenario(
+        "every way into a latched stop, with a power cut after each",
+        _on_machine(lambda bench, _: estop.run(bench)),
+    ),
     "safety-lines": Scenario(
         "contacts of the e-stop, enable line and hardware watchdog (gpio-sim, softdog)",
-        _on_machine(safety_lines.run),
+        _on_machine(lambda bench, _: safety_lines.run(bench)),
     ),
     "tick": Scenario(
-        "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json", tick.run
+        "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json",
+        lambda _: tick.run(),
+    ),
+    power_cut.NAME: Scenario(
+        "200 power cuts while writing, deploying and booting: it always boots and loses nothing acknowledged",
+        _on_machine(lambda bench, length: power_cut.run(bench, length.count, length.seed)),
     ),
 }
 
@@ -109,8 +132,10 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json({"scenarios": {n: {"shows": s.shows, "clocks": s.clocks} for n, s in scenarios.items()}})
         return
+    table = Table(box=None, show_header=False, pad_edge=False)
     for name, scenario in scenarios.items():
-        console.print(f"{name:18} {' or '.join(scenario.clocks) + ' time':20} {scenario.shows}")
+        table.add_row(name, " or ".join(scenario.clocks) + " time", scenario.shows)
+    console.print(table)
 
 
 @bench.command(name="run", epilog=EXIT_CODES)
@@ -129,6 +154,13 @@ def list_(as_json: bool) -> None:
     "--trials", type=click.IntRange(min=1), help="Trials of each path of estop-1000; 1000 by default."
 )
 @click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=power_cut.COUNT,
+    show_default=True,
+    help="Cuts of power-cut; each has the seed after the last one's.",
+)
+@click.option(
     "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."
 )
 @click.option(
@@ -142,6 +174,7 @@ def run_(
     virtual_time: bool,
     seconds: int | None,
     trials: int | None,
+    count: int,
     seed: int,
     enable_line: bool,
     as_json: bool,
@@ -162,11 +195,10 @@ def run_(
             f"{name} means nothing in an emulator's real time; add --virtual-time (a board runs it in real time)"
         )
     try:
-        if virtual_time and scenario.virtual_time:
-            result = scenario.virtual_time(Length(seconds, trials, seed, enable_line))
-        else:
-            assert scenario.real_time is not None  # noqa: S101 - refused above
-            result = scenario.real_time()
+        length = Length(seconds, trials, count, seed, enable_line)
+        run = scenario.virtual_time if virtual_time else scenario.real_time
+        assert run is not None  # noqa: S101 - refused above
+        result = run(length)
     except (BenchError, HoldfastError, ImageError) as error:
         if as_json:
             print_json({"ok": False, "error": str(error)})

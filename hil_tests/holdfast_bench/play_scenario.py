@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from holdfast.command import errors as terminal
 from holdfast_bench.facade import OUTSIDE
 from holdfast_bench.guest.fleet_beside import hub_beside
+from holdfast_bench.guest.scenario_file import Link, Scenario
 from holdfast_bench.result import BenchError
-from holdfast_bench.scenario_file import Link, Scenario, load_scenario
 from holdfast_bench.virtual_scenario import example_robot, run_in_guest
 from holdfast_bench.vm_bench import VmBench
 from holdfast_bench.vm_session import HOST_FROM_INSIDE
 from holdfast_image.build import repository_root
 
 _PLAYER = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest -"
-
-
-def scenario_files() -> dict[str, Path]:
-    """Return the files of hil_tests/scenarios by name."""
-    folder = repository_root() / "hil_tests" / "scenarios"
-    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 
 def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
@@ -108,18 +101,3 @@ def _told(line: dict[str, Any]) -> str:
         f"{key} {value}" for key, value in line.items() if key not in {"clock_s", "t_s", "event"}
     )
     return f"{line['event']}: {fields}" if fields else str(line["event"])
-
-
-def find_scenario(name: str) -> tuple[str, Scenario]:
-    """Return the scenario of hil_tests/scenarios with this name, or of this file, and its name.
-
-    Raises:
-        BenchError: there is none, or it is not written as it must be.
-    """
-    files = scenario_files()
-    file = files.get(name) or Path(name)
-    if file.suffix != ".toml":
-        raise BenchError(
-            f"there is no scenario {name!r}; `holdfast bench list` names all, and a file of your own ends with .toml"
-        )
-    return file.stem, load_scenario(file)

@@ -11,7 +11,8 @@ from typing import Any, Self
 from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
 from holdfast_bench.facade import Faults, Power
-from holdfast_bench.fleet import delete_bucket, request, stream_messages
+from holdfast_bench.fleet import delete_bucket, request
+from holdfast_bench.guest.fleet_streams import stream_messages
 from holdfast_bench.vm_session import VmSession
 
 _READY_LIMIT_S = 600.0

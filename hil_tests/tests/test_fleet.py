@@ -10,7 +10,7 @@ from typing import Any
 import nats
 
 from holdfast.broker import Hub, start_broker
-from holdfast_bench.fleet import stream_messages
+from holdfast_bench.guest.fleet_streams import stream_messages
 
 STREAM = "FLEET_TELEMETRY"
 TOLD_AT_MOST_UNACKNOWLEDGED = 1000

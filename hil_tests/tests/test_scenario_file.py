@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from holdfast_bench.guest.play import timetable
-from holdfast_bench.play_scenario import find_scenario, scenario_files
 from holdfast_bench.result import BenchError
-from holdfast_bench.scenario_file import load_scenario
+from holdfast_bench.scenarios import find_scenario, load_scenario, scenario_files
 
 HEAD = """\
 shows = "something"

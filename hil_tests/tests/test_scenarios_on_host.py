@@ -31,6 +31,7 @@ from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
 from holdfast_bench.result import BenchError
 
 CORE_TIMEOUT_US = (float(RELAXED["HOLDFAST_SAFETY__CORE_TIMEOUT_MS"]) - 2) * 1000.0
+REPOSITORY = Path(__file__).resolve().parents[2]
 IDLE_LOAD = (sys.executable, "-c", "import time; time.sleep(3600)")
 
 Body = Callable[[Rig], Awaitable[None]]
@@ -200,3 +201,13 @@ def test_figures_keep_the_slowest_trial() -> None:
     found = figures([float(n) for n in range(1000, 0, -1)], limit_us=998.5)
     assert found["reaction_us"] == {"p50": 500.0, "p99": 990.0, "max": 1000.0}
     assert found["over_limit"] == 2
+
+
+def test_the_guests_part_needs_nothing_of_the_workstations() -> None:
+    """The image holds holdfast_bench.guest and no other part of the bench."""
+    folder = REPOSITORY / "hil_tests" / "holdfast_bench" / "guest"
+    for file in folder.glob("*.py"):
+        for line in file.read_text().splitlines():
+            if "import" in line and "holdfast_bench" in line:
+                assert "holdfast_bench.guest" in line, f"{file.name}: {line.strip()}"
+                assert "holdfast_image" not in line

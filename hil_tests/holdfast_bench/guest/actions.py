@@ -19,7 +19,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import ConfigError
 from holdfast.places import state_directory
 from holdfast.seqpacket import ask
-from holdfast_bench import scenario_file as kinds
+from holdfast_bench.guest import scenario_file as kinds
 from holdfast_bench.guest.scenario import Rig, stress
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ publish SUBJECT PAYLOAD a JetStream message on the robot's own broker, acknowled
 fleet_link ROBOT        whether the robot's worker knows the fleet to be within reach
 task ID                 the state of a task in the worker's database
 database                SQLite's quick_check of the worker's database
+integrity               its integrity_check, which reads all of it
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def _answer(arguments: list[str]) -> dict[str, Any]:
             }
         case ["database"]:
             return {"ok": True, "quick_check": _query("pragma quick_check")}
+        case ["integrity"]:
+            return {"ok": True, "integrity_check": _query("pragma integrity_check")}
     raise ValueError(f"unknown question {arguments}; known are those of this module's first lines")
 
 

@@ -21,12 +21,12 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast.fleet import gather, is_ready
 from holdfast.layout import Layout, SegmentReader, load_layout
-from holdfast_bench.fleet import stream_messages
 from holdfast_bench.guest import actions
 from holdfast_bench.guest.deadlines import arm
+from holdfast_bench.guest.fleet_streams import stream_messages
 from holdfast_bench.guest.loop_figures import LoopFigures
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, until
-from holdfast_bench.scenario_file import (
+from holdfast_bench.guest.scenario_file import (
     Command,
     Deploy,
     Event,

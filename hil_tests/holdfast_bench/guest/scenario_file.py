@@ -6,14 +6,9 @@ Times are seconds of the robot's clock since the start, when the controller runs
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from holdfast.toml_positions import key_lines, line_of
-from holdfast_bench.result import BenchError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -207,32 +202,6 @@ class Scenario(_Strict):
         if self.expect.fleet is not None and not self.fleet:
             raise ValueError("expect.fleet needs a fleet; write fleet = true")
         return self
-
-
-def load_scenario(file: Path) -> Scenario:
-    """Read a scenario file.
-
-    Raises:
-        BenchError: names file, line and key, and what is expected there.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-        return parse_scenario(tomllib.loads(text))
-    except OSError as error:
-        raise BenchError(f"{file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchError(f"{file}: is not TOML: {error}") from error
-    except ValidationError as error:
-        lines = key_lines(text)
-        found = []
-        for problem in error.errors():
-            # pydantic names the member of the union between the index and the key.
-            path = tuple(
-                part for i, part in enumerate(problem["loc"]) if not (i == 2 and problem["loc"][0] == "event")
-            )
-            line = line_of(lines, path)
-            found.append(f"{file}:{line}: {'.'.join(map(str, path)) or 'scenario'}: {problem['msg']}")
-        raise BenchError("\n".join(found)) from error
 
 
 def parse_scenario(document: dict[str, Any]) -> Scenario:

@@ -1,0 +1,142 @@
+"""What the scenario `power-cut` draws and what it judges, on a robot that is simulated down to its answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from holdfast_bench import power_cut
+from holdfast_bench.power_cut import Cut
+from holdfast_bench.result import BenchError
+from holdfast_bench.robot import Robot
+
+
+def test_a_seed_gives_the_same_cut_again_and_another_seed_another() -> None:
+    assert [Cut.drawn(seed) for seed in range(50)] == [Cut.drawn(seed) for seed in range(50)]
+    assert len({Cut.drawn(seed).after_s for seed in range(50)}) == 50
+    assert {Cut.drawn(seed).kind for seed in range(50)} == {"writing", "deploying", "booting"}
+
+
+@dataclass
+class SimulatedRobot:
+    """A robot that forgets on purpose: shell, supply and fleet in one."""
+
+    loses_tasks: int = 0
+    answers_twice: bool = False
+    damaged: bool = False
+    forgets_controller: bool = False
+    failed_unit: str = ""
+    on_: bool = True
+    tasks: list[str] = field(default_factory=list)
+    controller: str = ""
+
+    robot_id = "simulated-01"
+
+    def __post_init__(self) -> None:
+        self.robot: Robot = _Answers(self)
+
+    @property
+    def power(self) -> SimulatedRobot:
+        return self
+
+    def on(self) -> None:
+        self.on_ = True
+
+    def off(self) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        self.on_ = False
+        del self.tasks[len(self.tasks) - min(self.loses_tasks, len(self.tasks)) :]
+        if self.forgets_controller:
+            self.controller = hashlib.sha256(b"another").hexdigest()
+
+    def wait_ready(self) -> float:
+        assert self.on_
+        return 1.0
+
+    def request(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        if not self.on_:
+            raise BenchError("nobody answered")
+        self.controller = hashlib.sha256(base64.b64decode(body["source_b64"])).hexdigest()
+        return {"ok": True}
+
+    def fleet_messages(self, stream: str) -> list[dict[str, Any]]:
+        assert stream == "FLEET_RESULTS"
+        times = 2 if self.answers_twice else 1
+        return [{"id": task} for task in self.tasks for _ in range(times)]
+
+
+class _Answers(Robot):
+    """What the simulated robot says."""
+
+    def __init__(self, simulated: SimulatedRobot) -> None:
+        super().__init__(_NoShell(simulated))
+        self._simulated = simulated
+
+    def ask(self, *arguments: str) -> dict[str, Any]:
+        simulated = self._simulated
+        if not simulated.on_:
+            raise BenchError("no answer")
+        if arguments[0] == "integrity":
+            return {"ok": True, "integrity_check": ["row 3 missing"] if simulated.damaged else ["ok"]}
+        if arguments[0] == "publish":
+            simulated.tasks.append(json.loads(arguments[2])["id"])
+            return {"ok": True}
+        return {"ok": True, "controller": {"sha256": simulated.controller} if simulated.controller else None}
+
+
+class _NoShell:
+    def __init__(self, simulated: SimulatedRobot) -> None:
+        self._simulated = simulated
+
+    def run(
+        self, command: str, check: bool = True, limit_s: float = 120.0
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, self._simulated.failed_unit, "")
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        raise AssertionError(command)
+
+
+def first_seed(kind: str) -> int:
+    """A seed of this kind whose moment comes soon."""
+    return next(s for s in range(10_000) if Cut.drawn(s).kind == kind and Cut.drawn(s).after_s < 1.2)
+
+
+@pytest.mark.parametrize("kind", ["writing", "deploying", "booting"])
+def test_what_was_acknowledged_is_counted(kind: str) -> None:
+    seed = first_seed(kind)
+    result = power_cut.run(SimulatedRobot(), count=1, seed=seed)
+    assert result["seeds"] == [seed]
+    assert result["kinds"][kind] == 1
+    assert (result["acknowledged"]["tasks"] > 0) == (kind == "writing")
+    assert (result["acknowledged"]["deployments"] > 0) == (kind == "deploying")
+
+
+@pytest.mark.parametrize(
+    ("kind", "robot", "said"),
+    [
+        ("writing", SimulatedRobot(answers_twice=True), "answered more than once: cut-"),
+        ("writing", SimulatedRobot(damaged=True), "database is damaged"),
+        ("booting", SimulatedRobot(failed_unit="holdfast-worker.service"), "failed units: holdfast-worker"),
+        ("deploying", SimulatedRobot(forgets_controller=True), "the controller is "),
+    ],
+)
+def test_a_loss_is_told_with_the_seed_that_repeats_it(kind: str, robot: SimulatedRobot, said: str) -> None:
+    seed = first_seed(kind)
+    with pytest.raises(BenchError) as error:
+        power_cut.run(robot, count=1, seed=seed)
+    assert said in str(error.value)
+    assert f"holdfast bench run power-cut --seed {seed} --count 1" in str(error.value)
+
+
+def test_a_lost_task_is_a_loss() -> None:
+    with pytest.raises(BenchError, match="every acknowledged task is answered"):
+        power_cut.run(SimulatedRobot(loses_tasks=1), count=1, seed=first_seed("writing"), answer_limit_s=0.5)

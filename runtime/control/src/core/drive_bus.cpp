@@ -1,6 +1,7 @@
 #include "core/drive_bus.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "sensor/frames.hpp"
 
@@ -47,7 +48,19 @@ Expected<DriveBus> DriveBus::open(const RobotConfig& config, const std::filesyst
         if (!port) return tl::unexpected(port.error());
         bus.ports_[*port].sensors.push_back(s);
     }
+    for (const Port& port : bus.ports_) {
+        if (const auto chosen = bus.listen(port); !chosen) return tl::unexpected(chosen.error());
+    }
     return bus;
+}
+
+Expected<void> DriveBus::listen(const Port& port) const {
+    std::vector<std::uint32_t> ids;
+    for (const std::size_t d : port.drives)
+        std::ranges::copy(profiles_[d]->reports(), std::back_inserter(ids));
+    for (const std::size_t s : port.sensors)
+        std::ranges::copy(sensor::reports(config_->sensors[s]), std::back_inserter(ids));
+    return port.link->listen(ids);
 }
 
 Expected<std::size_t> DriveBus::port_of(const std::string& url, const std::filesystem::path& run_directory) {

@@ -61,6 +61,7 @@ class DriveBus {
     };
 
     explicit DriveBus(const RobotConfig& config) : config_(&config) {}
+    [[nodiscard]] Expected<void> listen(const Port& port) const;
     [[nodiscard]] Expected<std::size_t> port_of(const std::string& url,
                                                 const std::filesystem::path& run_directory);
     void drain(const Port& port, std::int64_t now_ns, Counters& counters);

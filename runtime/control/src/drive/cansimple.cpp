@@ -89,6 +89,11 @@ CanFrame clear_errors_frame(const Drive& drive) { return frame_of(drive, Command
 
 CanFrame idle_frame(const Drive& drive) { return axis_state_frame(drive, AxisState::kIdle); }
 
+std::vector<std::uint32_t> reports(const Drive& drive) {
+    return {frame_of(drive, Command::kHeartbeat, 0).id, frame_of(drive, Command::kGetEncoderEstimates, 0).id,
+            frame_of(drive, Command::kGetTorques, 0).id};
+}
+
 std::optional<DriveSample> decode(const Drive& drive, const CanFrame& frame) {
     if (node_of(frame) != drive.node || frame.size != kFullSize) return std::nullopt;
     switch (command_of(frame)) {

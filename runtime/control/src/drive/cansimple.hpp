@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "drive/drive.hpp"
 #include "drive/payload.hpp"
@@ -77,6 +78,8 @@ std::size_t enable_frames(const Drive& drive, ChannelKind kind, std::span<CanFra
 // Empty if the frame is not from this drive, not known, of the wrong size, or holds a value that is not
 // finite.
 [[nodiscard]] std::optional<DriveSample> decode(const Drive& drive, const CanFrame& frame);
+// The identifiers of the frames that decode() understands.
+[[nodiscard]] std::vector<std::uint32_t> reports(const Drive& drive);
 // The flags of ODrive.Error by name: "DC bus under voltage, motor over temperature (0x2200)".
 [[nodiscard]] std::string describe_error(std::uint32_t error);
 

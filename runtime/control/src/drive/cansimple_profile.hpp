@@ -14,6 +14,7 @@ class Profile final : public DriveProfile {
     DriveFrames enable() override;
     DriveFrames clear_errors() override { return DriveFrames(clear_errors_frame(drive_)); }
     DriveFrames idle() override { return DriveFrames(idle_frame(drive_)); }
+    std::vector<std::uint32_t> reports() const override { return cansimple::reports(drive_); }
     std::optional<DriveSample> decode(const CanFrame& frame) override {
         return cansimple::decode(drive_, frame);
     }

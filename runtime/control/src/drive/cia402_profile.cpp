@@ -133,6 +133,10 @@ DriveFrames Profile::idle() {
     return DriveFrames(rpdo(kDisableVoltage, resting_target()));
 }
 
+std::vector<std::uint32_t> Profile::reports() const {
+    return {kTpdo1 + node_, kTpdo2 + node_, kHeartbeat + node_, kEmergency + node_, kSdoToClient + node_};
+}
+
 std::optional<DriveSample> Profile::decode(const CanFrame& frame) {
     const bool known_size = [&] {
         if (frame.id == kTpdo1 + node_) return frame.size == kTpdo1Size;

@@ -21,6 +21,7 @@ class Profile final : public DriveProfile {
     void cancel_enable() override { enabling_cycles_ = 0; }
     DriveFrames clear_errors() override;
     DriveFrames idle() override;
+    std::vector<std::uint32_t> reports() const override;
     std::optional<DriveSample> decode(const CanFrame& frame) override;
     DriveFrames upkeep() override;
     std::optional<CanFrame> sync() const override;

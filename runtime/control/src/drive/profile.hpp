@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "drive/drive.hpp"
 #include "link/link.hpp"
@@ -55,6 +56,8 @@ class DriveProfile {
     // Takes the torque away.
     [[nodiscard]] virtual DriveFrames idle() = 0;
 
+    // The identifiers of all frames that decode() may understand.
+    [[nodiscard]] virtual std::vector<std::uint32_t> reports() const = 0;
     // Empty if the frame is not from this drive, not known, of the wrong size, or holds a value that is not
     // finite.
     [[nodiscard]] virtual std::optional<DriveSample> decode(const CanFrame& frame) = 0;

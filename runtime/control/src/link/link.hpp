@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "error.hpp"
@@ -53,6 +54,9 @@ class Link {
     // frame, or the interface is down; health() says which. A dead link may answer kError for ever: callers
     // bound how often they ask in a cycle.
     [[nodiscard]] virtual LinkResult receive(CanFrame& frame) = 0;
+    // From now on only frames with these identifiers, and error frames: what others say to the drives costs
+    // nothing then. A link that cannot choose hears everything. Not for real-time threads.
+    [[nodiscard]] virtual Expected<void> listen(std::span<const std::uint32_t> /*ids*/) { return {}; }
     [[nodiscard]] virtual int fd() const = 0;
     [[nodiscard]] virtual const LinkHealth& health() const {
         static constexpr LinkHealth kNothingToSay;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
+#include <vector>
 
 namespace holdfast::safety {
 namespace {
@@ -26,6 +28,7 @@ bool is_fresh(std::int64_t sample_ns, std::int64_t now_ns, std::int64_t max_age_
 Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::filesystem::path& run_directory) {
     StopFrames frames(config);
     std::map<std::string, std::size_t> opened;
+    std::map<std::size_t, std::vector<std::uint32_t>> reports;
     for (std::size_t i = 0; i < config.drives.size(); ++i) {
         const std::string& url = config.drives[i].link;
         const auto [known, is_new] = opened.try_emplace(url, frames.links_.size());
@@ -40,6 +43,11 @@ Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::file
         frames.profiles_.push_back(make_drive_profile(drive, config.commands[drive.command].kind));
         auto& sync = frames.syncs_[known->second];
         if (!sync) sync = frames.profiles_.back()->sync();
+        std::ranges::copy(frames.profiles_.back()->reports(), std::back_inserter(reports[known->second]));
+    }
+    for (std::size_t link = 0; link < frames.links_.size(); ++link) {
+        if (const auto chosen = frames.links_[link]->listen(reports[link]); !chosen)
+            return tl::unexpected(chosen.error());
     }
     return frames;
 }

@@ -28,6 +28,10 @@ std::uint32_t first_message(SensorProfile profile) {
     return 0x18;
 }
 
+std::uint32_t first_id(const Sensor& sensor) {
+    return sensor.node << kMessageBits | first_message(sensor.profile);
+}
+
 // Which quantities the message with this number holds.
 std::span<const Quantity> in_message(SensorProfile profile, std::size_t number) {
     const auto all = quantities_of(profile);
@@ -49,8 +53,15 @@ std::span<const Quantity> quantities_of(SensorProfile profile) {
     return kDistance;
 }
 
+std::vector<std::uint32_t> reports(const Sensor& sensor) {
+    std::vector<std::uint32_t> ids;
+    while (!in_message(sensor.profile, ids.size()).empty())
+        ids.push_back(first_id(sensor) + static_cast<std::uint32_t>(ids.size()));
+    return ids;
+}
+
 std::optional<Reading> decode(const Sensor& sensor, const CanFrame& frame) {
-    const std::uint32_t first = sensor.node << kMessageBits | first_message(sensor.profile);
+    const std::uint32_t first = first_id(sensor);
     if (frame.id < first) return std::nullopt;
     const auto quantities = in_message(sensor.profile, frame.id - first);
     if (quantities.empty() || frame.size != kValueSize * quantities.size()) return std::nullopt;
@@ -65,7 +76,7 @@ std::optional<Reading> decode(const Sensor& sensor, const CanFrame& frame) {
 
 std::size_t encode(const Sensor& sensor, std::span<const double, kQuantities> values,
                    std::span<CanFrame, kMaxFrames> frames) {
-    const std::uint32_t first = sensor.node << kMessageBits | first_message(sensor.profile);
+    const std::uint32_t first = first_id(sensor);
     std::size_t count = 0;
     for (auto held = in_message(sensor.profile, count); !held.empty();
          held = in_message(sensor.profile, count)) {

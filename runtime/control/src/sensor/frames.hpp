@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "link/link.hpp"
 #include "robot/config.hpp"
@@ -34,6 +35,8 @@ struct Reading {
 
 // The quantities of a profile, in the order of the wire.
 [[nodiscard]] std::span<const Quantity> quantities_of(SensorProfile profile);
+// The identifiers of its frames.
+[[nodiscard]] std::vector<std::uint32_t> reports(const Sensor& sensor);
 // Empty if the frame is not from this sensor, of the wrong size, or holds a value that is not finite.
 [[nodiscard]] std::optional<Reading> decode(const Sensor& sensor, const CanFrame& frame);
 // The sensor's side: `values` by Quantity. Returns how many frames.

@@ -122,6 +122,21 @@ TEST_P(DriveConformance, EveryCycleHasACompleteFrameWhateverTheValue) {
     }
 }
 
+TEST_P(DriveConformance, EveryFrameThatIsUnderstoodIsAmongTheReports) {
+    const auto reports = host_->reports();
+    std::size_t understood = 0;
+    for (std::uint32_t id = 0; id <= kMaxCanId; ++id) {
+        for (std::uint8_t size = 0; size <= 8; ++size) {
+            // What an SDO abort of the mode of operation begins with; to every other message, data.
+            const CanFrame frame{.id = id, .size = size, .data = {0x80, 0x60, 0x60}};
+            if (!make_drive_profile(drive(), kind())->decode(frame)) continue;
+            ++understood;
+            EXPECT_NE(std::ranges::find(reports, id), reports.end()) << std::hex << id;
+        }
+    }
+    EXPECT_EQ(understood, reports.size());
+}
+
 TEST_P(DriveConformance, CommandsAloneEnableNothing) {
     cycles(500, 0.5);
     EXPECT_EQ(known_.state, kDriveIdle);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -101,6 +102,23 @@ TEST_F(CanLinkTest, WhatIsNoDataFrameIsAnErrorAndNoState) {
     EXPECT_TRUE(health().usable);
 }
 
+TEST_F(CanLinkTest, EverythingThatWaitsArrivesInItsOrder) {
+    constexpr std::uint32_t kFrames = 100;  // more than are taken with one system call
+    for (std::uint32_t id = 0; id < kFrames; ++id) {
+        const can_frame raw = to_wire({.id = id, .size = 8});
+        ASSERT_EQ(::send(bus_.get(), &raw, id == 40 ? 5 : sizeof raw, 0), id == 40 ? 5 : 16);
+    }
+    CanFrame frame;
+    for (std::uint32_t id = 0; id < kFrames; ++id) {
+        ASSERT_EQ(link_->receive(frame), id == 40 ? LinkResult::kError : LinkResult::kOk) << id;
+        if (id != 40) {
+            EXPECT_EQ(frame.id, id);
+        }
+    }
+    EXPECT_EQ(link_->receive(frame), LinkResult::kEmpty);
+    EXPECT_EQ(after(to_wire({.id = 7, .size = 1})), LinkResult::kOk);
+}
+
 TEST(CanHealth, AnInterfaceThatWentDownIsUselessUntilItTakesAFrameAgain) {
     CanHealth health;
     health.take_errno(ENETDOWN);
@@ -155,6 +173,19 @@ TEST_F(VirtualCan, ErrorFramesArrive) {
     inject(to_wire({.id = 0x21, .size = 8}));
     EXPECT_EQ(link_->receive(frame), LinkResult::kOk);
     EXPECT_TRUE(link_->health().usable);
+}
+
+TEST_F(VirtualCan, HearsOnlyWhatItListensToAndErrors) {
+    ASSERT_TRUE(link_->listen(std::array<std::uint32_t, 2>{0x21, 0x29}));
+    inject(to_wire({.id = 0x2C, .size = 8}));
+    inject(to_wire({.id = 0x29, .size = 8}));
+    inject(error_frame(CAN_ERR_ACK));
+    CanFrame frame;
+    EXPECT_EQ(link_->receive(frame), LinkResult::kOk);
+    EXPECT_EQ(frame.id, 0x29u);
+    EXPECT_EQ(link_->receive(frame), LinkResult::kError);
+    EXPECT_EQ(link_->receive(frame), LinkResult::kEmpty);
+    EXPECT_EQ(link_->health().ack_errors, 1u);
 }
 
 TEST_F(VirtualCan, TheSocketSurvivesItsInterfaceGoingDownAndUp) {

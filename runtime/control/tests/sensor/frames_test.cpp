@@ -40,6 +40,12 @@ TEST_P(SensorConformance, EveryQuantityArrivesOnceAndEqual) {
     EXPECT_TRUE(std::equal(heard.begin(), heard.end(), expected.begin(), expected.end()));
 }
 
+TEST_P(SensorConformance, ReportsTheIdentifiersOfItsFrames) {
+    const auto reports = sensor::reports(sensor_);
+    ASSERT_EQ(reports.size(), encode(sensor_, values_, frames_));
+    for (std::size_t i = 0; i < reports.size(); ++i) EXPECT_EQ(reports[i], frames_[i].id);
+}
+
 TEST_P(SensorConformance, RefusesOtherNodesOtherSizesAndEveryOtherMessage) {
     const std::size_t count = encode(sensor_, values_, frames_);
     for (std::size_t i = 0; i < count; ++i) {

@@ -68,5 +68,6 @@ def run_in_guest(
         if "error" in line:
             raise BenchError(f"in the guest: {line['error']}")
         if "result" in line:
-            return {**line["result"], "virtual_s": done.virtual_s, "real_s": round(done.real_s, 1)}
+            times = {"virtual_s": done.virtual_s, "real_s": round(done.real_s, 1)}
+            return {**line["result"], "image": image.key, **times}
     raise BenchError(f"the guest ended without a result; see {scenario_directory(name)}")

@@ -45,7 +45,10 @@ async def deadlines_loaded(rig: Rig, request: dict[str, Any], report: Reporter) 
 async def measure_loop(
     rig: Rig, controller: str, load: Sequence[str], seconds: int, report: Reporter
 ) -> dict[str, Any]:
-    """Run a controller beside a load for `seconds` of 1 kHz cycles; the figures are of that time alone."""
+    """Run a controller beside a load for `seconds` of 1 kHz cycles; the figures are of that time alone.
+
+    The histograms behind them are a line of their own, {"histograms": {name: {upper edge in µs: count}}}.
+    """
     await rig.ready()
     layout = await load_layout()
     await rig.deploy(controller)
@@ -66,7 +69,9 @@ async def measure_loop(
         latch = await safety.status()
         segment.close()
     counted = _differences(layout.counter_names, start["counters"], end["counters"])
-    histograms = {name: _summary(end_bins[name] - start_bins[name]) for name in _HISTOGRAMS}
+    bins = {name: end_bins[name] - start_bins[name] for name in _HISTOGRAMS}
+    report.line(histograms={name: by_upper_edge(counts) for name, counts in bins.items()})
+    histograms = {name: _summary(counts) for name, counts in bins.items()}
     return {
         "cycles": int(end["cycle"]) - int(start["cycle"]),
         "missed": missed_deadlines(counted),
@@ -117,3 +122,12 @@ def _summary(bins: NDArray[np.uint64]) -> dict[str, float | None]:
     """Percentiles of an interval; its maximum is the upper edge of the highest bin that was hit."""
     hit = np.flatnonzero(bins)
     return summarise(bins, (int(hit[-1]) + 1) * 1000 if len(hit) else 0).as_dict()
+
+
+def by_upper_edge(bins: NDArray[np.uint64]) -> dict[str, int]:
+    """Return the bins that were hit by their upper edge in µs; the last one, which takes all above, is "inf"."""
+    last = len(bins) - 1
+    return {
+        "inf" if index == last else str(index + 1): int(bins[index])
+        for index in map(int, np.flatnonzero(bins))
+    }

@@ -12,6 +12,7 @@ import click
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
 from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
+from holdfast_bench.report.cli import compare, report
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -48,7 +49,7 @@ def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
 
 _DEADLINES_S = 60
 SCENARIOS = {
-    "deadlines": Scenario(
+    deadlines.NAME: Scenario(
         "1 kHz loop with a controller under load: missed deadlines, latencies",
         virtual_time=lambda length: deadlines.run(length.seconds or _DEADLINES_S),
     ),
@@ -80,6 +81,10 @@ def bench() -> None:
 
     Example: holdfast bench run deadlines --virtual-time
     """
+
+
+bench.add_command(report)
+bench.add_command(compare)
 
 
 @bench.command(name="list", epilog=EXIT_CODES)

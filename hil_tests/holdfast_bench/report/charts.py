@@ -72,31 +72,38 @@ def loop_chart(scenario: str, histograms: Mapping[str, Histogram]) -> str:
 
 def _loop_row(count: Any, tail: Any, scenario: str, title: str, histograms: Mapping[str, Histogram]) -> None:
     above = 0
+    ground = 1.0
     for colour, (name, bins) in zip(_SERIES, histograms.items(), strict=False):
         edges, counts = _finite(bins)
         above += bins.get(float("inf"), 0)
         lower = edges - 1.0
-        count.bar(lower, counts, 1.0, align="edge", color=colour, alpha=0.75, label=name)
-        # The share of cycles that took longer than each edge; the last bin's is 0, which has no logarithm.
-        total = sum(bins.values())
-        longer = 1.0 - np.cumsum(counts) / total
-        tail.step(
-            [lower[0], *edges],
-            [1.0, *np.where(longer < 0.5 / total, np.nan, longer)],
-            where="post",
+        count.bar(
+            lower,
+            counts,
+            1.0,
+            align="edge",
             color=colour,
+            alpha=0.75,
+            label=name if len(histograms) > 1 else None,
         )
-        tail.plot(lower[-1], 1.0 / total, "o", markersize=4, color=colour)
+        # The share of cycles that took longer than each edge. Behind the last one it is 0, which has no logarithm: the
+        # line falls to the ground of the drawing.
+        total = sum(bins.values())
+        longer = np.maximum(1.0 - np.cumsum(counts) / total, 0.0)
+        ground = min(ground, 0.4 / total)
+        tail.step([lower[0], *edges], [1.0, *np.maximum(longer, ground)], where="post", color=colour)
     limit = limit_of(scenario, f"{next(iter(histograms))}_us.max") if len(histograms) == 1 else None
     for axis in (count, tail):
         axis.set_yscale("log")
         axis.set_xlabel("µs")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(visible=True, alpha=0.5)
         if limit is not None:
             axis.axvline(limit, color="tab:red", linestyle="--", label=f"limit {limit:g} µs")
     count.set_ylim(bottom=0.7)
     count.set_ylabel("cycles")
     count.set_title(title + (f" ({above} above the range)" if above else ""))
+    tail.set_ylim(bottom=ground)
     tail.set_ylabel("share")
     tail.set_title("share of cycles that took longer")
     if limit is not None or len(histograms) > 1:
@@ -130,7 +137,14 @@ def timeline_chart(scenario: str, strands: Sequence[Strand]) -> str:
             axis.plot([times[0], times[-1]], [row, row], color="tab:blue", linewidth=1.5)
             for moment in strand.moments:
                 colour = "tab:red" if moment.is_fault else "tab:blue"
-                axis.plot(moment.t_s, row, "D" if moment.is_fault else "o", markersize=6, color=colour)
+                axis.plot(
+                    moment.t_s,
+                    row,
+                    "D" if moment.is_fault else "o",
+                    markersize=6,
+                    color=colour,
+                    zorder=4 if moment.is_fault else 3,
+                )
             _number(axis, row, strand)
         axis.set_yticks(range(len(strands)), [strand.short_title for strand in strands], parse_math=False)
         axis.set_ylim(len(strands) - 0.4, -0.7)

@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast_bench.report.limits import Check, check
 from holdfast_bench.report.runs import ResultError, Run
 
-_NO_MEASUREMENT = ("real_s", "virtual_s", "seed", "processors", "controller.", "realtime.")
+_NO_MEASUREMENT = ("real_s", "virtual_s", "seed", "processors", "controller.", "machine.")
 """Numbers that say how a run was made, or how fast this machine is: no figures of the robot."""
 
 

@@ -20,6 +20,7 @@ class Limit:
     at_most: float
 
 
+_UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s"}
 _LOOP = (Limit("missed", 0), Limit("wake_us.max", 20))
 LIMITS: Mapping[str, tuple[Limit, ...]] = {
     deadlines.NAME: _LOOP,
@@ -69,11 +70,8 @@ def limit_of(scenario: str, key: str) -> float | None:
 
 def unit(key: str) -> str:
     """Return the unit that a figure's name carries."""
-    for part in reversed(key.split(".")):
-        for suffix, name in (("us", "µs"), ("ns", "ns"), ("ms", "ms"), ("s", "s")):
-            if part.endswith(f"_{suffix}") or part.startswith(f"{suffix}_"):
-                return name
-    return ""
+    words = [word for part in key.split(".") for word in part.split("_")]
+    return next((_UNITS[word] for word in reversed(words) if word in _UNITS), "")
 
 
 def _expand(run: Run, key: str) -> list[str]:

@@ -74,8 +74,11 @@ def _loop_row(count: Any, tail: Any, scenario: str, title: str, histograms: Mapp
     above = 0
     ground = 1.0
     for colour, (name, bins) in zip(_SERIES, histograms.items(), strict=False):
-        edges, counts = _finite(bins)
         above += bins.get(float("inf"), 0)
+        edges = np.asarray([edge for edge in bins if np.isfinite(edge)])
+        if not len(edges):
+            continue
+        counts = np.asarray([bins[edge] for edge in edges])
         lower = edges - 1.0
         count.bar(
             lower,
@@ -108,11 +111,6 @@ def _loop_row(count: Any, tail: Any, scenario: str, title: str, histograms: Mapp
     tail.set_title("share of cycles that took longer")
     if limit is not None or len(histograms) > 1:
         count.legend(loc="best")
-
-
-def _finite(bins: Histogram) -> tuple[Any, Any]:
-    edges = [edge for edge in bins if np.isfinite(edge)] or [1.0]
-    return np.asarray(edges), np.asarray([bins.get(edge, 0) for edge in edges])
 
 
 def reaction_chart(

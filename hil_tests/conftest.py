@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from holdfast_bench.checks.fixture import clean_afterwards, record_identity
 from holdfast_bench.vm_bench import VmBench
+
+__all__ = ["clean_afterwards"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,18 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def bench() -> Iterator[VmBench]:
+def bench(record_testsuite_property: Callable[[str, object], None]) -> Iterator[VmBench]:
     with VmBench.booted(Path("build/hil/machine")) as booted:
+        record_identity(booted.identity(), record_testsuite_property)
         yield booted
-
-
-@pytest.fixture(autouse=True)
-def clean_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test on the booted robot: no failed unit, a sound database."""
-    yield
-    if "bench" not in request.fixturenames:
-        return
-    robot = request.getfixturevalue("bench").robot
-    failed = robot.shell.run("systemctl list-units --failed --plain --no-legend").stdout
-    assert failed == ""
-    assert robot.ask("database") == {"ok": True, "quick_check": ["ok"]}

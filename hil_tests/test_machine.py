@@ -121,6 +121,7 @@ def test_machines_end_with_the_process_that_started_them() -> None:
     wait_until("it is gone with its parent", lambda: not _running("86399"))
 
 
+@pytest.mark.expect_fault("holdfast-broken.service", reason="a service of this test that cannot start")
 def test_the_wait_for_a_service_that_restarts_for_ever_ends_with_its_last_words(bench: VmBench) -> None:
     broken = "--property=Type=oneshot --property=Restart=on-failure --property=RestartSec=100ms"
     endless = "--property=StartLimitIntervalSec=0 --no-block --unit=holdfast-broken"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench import safety_lines
 from holdfast_bench.vm_bench import VmBench
 
 
+@pytest.mark.expect_fault(r"^estop: stop \d+ is latched", reason="each case is a stop")
 def test_wires_and_watchdog(bench: VmBench) -> None:
     cases = safety_lines.run(bench)["cases"]
     assert cases["press_and_release"]["reset_refused"]

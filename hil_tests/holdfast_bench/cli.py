@@ -24,6 +24,7 @@ from holdfast_bench import (
     tick,
 )
 from holdfast_bench.play_scenario import play_real, play_virtual
+from holdfast_bench.report.cli import compare, report
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.scenarios import find_scenario, scenario_files
 from holdfast_bench.vm_bench import VmBench
@@ -119,6 +120,10 @@ def bench() -> None:
 
     Example: holdfast bench run deadlines --virtual-time
     """
+
+
+bench.add_command(report)
+bench.add_command(compare)
 
 
 @bench.command(name="list", epilog=EXIT_CODES)

@@ -15,7 +15,8 @@ _DPI = 120
 _FORMATS = ("png", "svg")
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that belongs to no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), layout="constrained")
@@ -32,16 +33,21 @@ def _save(figure: Figure, base: Path) -> list[Path]:
 def plot_reactions(
     reactions_us: Mapping[str, Sequence[float]], limits_us: Mapping[str, float], directory: Path
 ) -> list[Path]:
-    """Draw the distribution of each path's reaction time with its limit; returns the files.
+    """Write the drawing of `draw_reactions` into a folder; returns the files."""
+    return _save(draw_reactions(reactions_us, limits_us), directory / "reaction")
+
+
+def draw_reactions(reactions_us: Mapping[str, Sequence[float]], limits_us: Mapping[str, float]) -> Figure:
+    """Draw the distribution of each path's reaction time with its limit.
 
     Left of each row: how many trials took how long. Right: the share of trials that took longer, on a logarithmic axis,
     where a single slow trial in a thousand can be seen.
     """
-    figure = _figure(9.0, 2.8 * len(reactions_us))
+    figure = new_figure(9.0, 2.8 * len(reactions_us))
     axes = figure.subplots(len(reactions_us), 2, squeeze=False)
     for (name, samples), (count, tail) in zip(reactions_us.items(), axes, strict=True):
         _reaction_row(count, tail, name, np.sort(np.asarray(samples)) / 1000.0, limits_us[name] / 1000.0)
-    return _save(figure, directory / "reaction")
+    return figure
 
 
 def _reaction_row(count: Any, tail: Any, name: str, sorted_ms: Any, limit_ms: float) -> None:
@@ -49,7 +55,7 @@ def _reaction_row(count: Any, tail: Any, name: str, sorted_ms: Any, limit_ms: fl
     count.hist(
         sorted_ms, bins=np.linspace(0.0, 1.05 * max(limit_ms, float(sorted_ms[-1])), 120), color="tab:blue"
     )
-    count.set_title(f"{name}: {len(sorted_ms)} trials, max {sorted_ms[-1]:.3f} ms")
+    count.set_title(f"{name}: {len(sorted_ms)} trials, max {sorted_ms[-1]:.3f} ms", parse_math=False)
     count.set_ylabel("trials")
     longer = 1.0 - np.arange(len(sorted_ms)) / len(sorted_ms)
     tail.step(sorted_ms, longer, where="post", color="tab:blue")
@@ -67,7 +73,7 @@ def plot_ticks(tick: Mapping[str, Any], base: Path) -> list[Path]:
     """Draw a tick natively, in the sandbox and through the Python binding; returns the files."""
     kinds = {"native": "native C++", "cpp": "WebAssembly, Holdfast", "python": "WebAssembly, Python binding"}
     quantiles = ("p50", "p99", "p99_9", "max")
-    figure = _figure(7.5, 4.0)
+    figure = new_figure(7.5, 4.0)
     axis = figure.subplots()
     width = 0.8 / len(quantiles)
     for number, quantile in enumerate(quantiles):
@@ -90,7 +96,7 @@ def plot_ticks(tick: Mapping[str, Any], base: Path) -> list[Path]:
 def plot_cycles(channels: Mapping[str, Mapping[str, Any]], base: Path) -> list[Path]:
     """Draw what one Tier-1 cycle costs for each number of channels; returns the files."""
     counts = sorted(map(int, channels))
-    figure = _figure(7.5, 4.0)
+    figure = new_figure(7.5, 4.0)
     axis = figure.subplots()
     for quantile, style in (("p50", "o-"), ("p99", "s-"), ("p99_9", "^:")):
         costs_us = [channels[str(count)][f"ns_{quantile}"] / 1000.0 for count in counts]

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from holdfast.command import errors as terminal
 from holdfast_bench.qemu import run_virtual
 from holdfast_bench.result import BenchError, scenario_directory
+from holdfast_bench.timing import keep_timing
 from holdfast_image.build import build_image, repository_root
 
 BOOT_S = 45
@@ -69,5 +70,7 @@ def run_in_guest(
         if "error" in line:
             raise BenchError(f"in the guest: {line['error']}")
         if "result" in line:
-            return {**line["result"], "virtual_s": done.virtual_s, "real_s": round(done.real_s, 1)}
+            times = {"virtual_s": done.virtual_s, "real_s": round(done.real_s, 1)}
+            timing = keep_timing(done.lines, scenario_directory(name))
+            return {**line["result"], "image": image.key, **times, **timing}
     raise BenchError(f"the guest ended without a result; see {scenario_directory(name)}")

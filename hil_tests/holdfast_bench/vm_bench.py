@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
-from holdfast_bench.facade import Faults, Power
+from holdfast_bench.facade import Console, Faults, Power
 from holdfast_bench.fleet import delete_bucket, request
 from holdfast_bench.guest.fleet_streams import stream_messages
 from holdfast_bench.vm_session import VmSession
 
 _READY_LIMIT_S = 600.0
+
+
+class HeededPower:
+    """A supply that lets somebody look at the robot before the power is cut."""
+
+    def __init__(self, supply: Power, before_cut: Callable[[], None]) -> None:
+        self._supply = supply
+        self._before_cut = before_cut
+
+    def on(self) -> None:
+        """Start the robot."""
+        self._supply.on()
+
+    def off(self) -> None:
+        """Shut it down in good order."""
+        self._supply.off()
+
+    def cut(self) -> None:
+        """Have it looked at, then take the supply away."""
+        self._before_cut()
+        self._supply.cut()
 
 
 class VmBench:
@@ -25,6 +47,8 @@ class VmBench:
         self.session = session
         self.robot = session.robot
         """The robot, over its management link."""
+        self.before_cut: Callable[[], None] | None = None
+        """Called before the power is cut: the last chance to read what the robot has not yet written to its disk."""
         self._runner = runner
 
     @classmethod
@@ -55,7 +79,27 @@ class VmBench:
     @property
     def power(self) -> Power:
         """Its supply."""
-        return self.session.vm
+        return HeededPower(self.session.vm, self.before_cut) if self.before_cut else self.session.vm
+
+    @property
+    def console(self) -> Console:
+        """Its serial console."""
+        return self.session.vm.console
+
+    @property
+    def keeps_deadlines(self) -> bool:
+        """QEMU in real time does not: the host stops the guest whenever it pleases, with KVM too."""
+        return False
+
+    def identity(self) -> dict[str, str]:
+        """Return what exactly is tested, and on what: image, kernel, back end, commit of the sources, probe."""
+        return {
+            "image": self.session.vm.image.key,
+            "kernel": self.robot.shell.run("uname -r").stdout.strip(),
+            "back end": f"QEMU ({self.session.accel})",
+            "commit": _commit(),
+            "probe": "none",
+        }
 
     @property
     def faults(self) -> Faults:
@@ -84,3 +128,9 @@ class VmBench:
         return self._runner.run(
             stream_messages(self.session.hub.url, stream, f"holdfast.{self.robot_id}.{subject}")
         )
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "unknown: no git checkout"

@@ -22,6 +22,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.layout import load_layout
 from holdfast.seqpacket import Connection
 from holdfast.session import RELAXED
+from holdfast.status import PHASES
 from holdfast_bench import estop_1000
 from holdfast_bench.guest.__main__ import SCENARIOS, run
 from holdfast_bench.guest.deadlines import measure_loop
@@ -29,6 +30,7 @@ from holdfast_bench.guest.estop_trials import Trials, by_drive, figures, first_c
 from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
 from holdfast_bench.result import BenchError
+from holdfast_bench.timing import keep_timing, read_timing
 
 CORE_TIMEOUT_US = (float(RELAXED["HOLDFAST_SAFETY__CORE_TIMEOUT_MS"]) - 2) * 1000.0
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -152,7 +154,9 @@ def test_a_chip_that_is_there_is_left_as_it_is(chip: Path) -> None:
     assert not (chip / "bank0/label").exists(), "the kernel refuses to change a live chip"
 
 
-def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str, Body], None]) -> None:
+def test_the_loop_is_measured_with_every_joint_in_motion(
+    on_robot: Callable[[str, Body], None], tmp_path: Path
+) -> None:
     async def body(rig: Rig) -> None:
         said = io.StringIO()
         result = await measure_loop(rig, "sine_joints.wat", IDLE_LOAD, 2, Reporter(said))
@@ -162,6 +166,11 @@ def test_the_loop_is_measured_with_every_joint_in_motion(on_robot: Callable[[str
         assert result["controller"]["state"] == "running"
         assert result["cycle_us"]["max"] >= result["cycle_us"]["p50"] > 0
         assert lines_of(said)[0]["event"] == "start"
+        kept = keep_timing(lines_of(said), tmp_path)
+        histograms = read_timing(Path(kept["timing"]))
+        assert set(histograms) == {"wake", "cycle", "controller", *PHASES}
+        assert sum(histograms["wake"].values()) >= 2000
+        assert max(histograms["cycle"]) >= result["cycle_us"]["max"]
 
         with pytest.raises(ScenarioError, match="there was no load"):
             await measure_loop(rig, "sine_joints.wat", (sys.executable, "-c", ""), 1, Reporter(said))

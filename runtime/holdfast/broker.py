@@ -55,7 +55,8 @@ max_payload: 8MB
 ping_interval: "5s"
 ping_max: 2
 authorization {{ user: fleet, password: {json.dumps(self.password)} }}
-jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))} }}
+# More than gather() reserves; the default is a share of what the disk has free, which may be less.
+jetstream {{ domain: fleet, store_dir: {json.dumps(str(self.directory / "jetstream"))}, max_file_store: 4GB }}
 leafnodes {{
   listen: "{self.listen}:{self.leaf_port}"
   # Without it robots are told the listening address, and try it in turn with the one that they know.

@@ -9,6 +9,9 @@ fleet_link ROBOT        whether the robot's worker knows the fleet to be within 
 task ID                 the state of a task in the worker's database
 database                SQLite's quick_check of the worker's database
 integrity               its integrity_check, which reads all of it
+failed_units            the names of systemd's failed units
+journal_cursor          the place where the journal ends now
+journal CURSOR          the journal's entries behind a place, each a line of JSON, and the place where it ends now
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
 import sys
 from typing import Any
 
@@ -27,6 +31,8 @@ from holdfast.places import run_directory, state_directory
 from holdfast.seqpacket import ask
 
 LOCAL_BROKER = "nats://127.0.0.1:4222"
+_JOURNAL_FIELDS = "--output-fields=PRIORITY,MESSAGE,UNIT,_SYSTEMD_UNIT,SYSLOG_IDENTIFIER"
+_NO_ANSWER = (HoldfastError, OSError, ValueError, LookupError, sqlite3.Error, nats.errors.Error)
 
 
 async def _connect() -> Client:
@@ -64,6 +70,23 @@ def _query(statement: str, *arguments: str) -> list[Any]:
         database.close()
 
 
+def _said_by(*command: str) -> list[str]:
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode != 0:
+        raise ValueError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
+    # Not splitlines(): a message may hold what else Unicode counts as the end of a line.
+    return [line for line in done.stdout.split("\n") if line]
+
+
+def _journal(*selection: str) -> list[str]:
+    return _said_by("journalctl", "--quiet", "--no-pager", "--output=json", _JOURNAL_FIELDS, *selection)
+
+
+def _cursor(lines: list[str]) -> str:
+    """Return the place of the last entry; journalctl prints it with each."""
+    return str(json.loads(lines[-1])["__CURSOR"])
+
+
 def _answer(arguments: list[str]) -> dict[str, Any]:
     match arguments:
         case ["socket", name, request]:
@@ -81,6 +104,14 @@ def _answer(arguments: list[str]) -> dict[str, Any]:
             return {"ok": True, "quick_check": _query("pragma quick_check")}
         case ["integrity"]:
             return {"ok": True, "integrity_check": _query("pragma integrity_check")}
+        case ["failed_units"]:
+            failed = _said_by("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+            return {"ok": True, "units": [line.split()[0] for line in failed]}
+        case ["journal_cursor"]:
+            return {"ok": True, "cursor": _cursor(_journal("--lines=1"))}
+        case ["journal", cursor]:
+            lines = _journal(f"--after-cursor={cursor}")
+            return {"ok": True, "lines": lines, "cursor": _cursor(lines) if lines else cursor}
     raise ValueError(f"unknown question {arguments}; known are those of this module's first lines")
 
 
@@ -89,7 +120,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = _answer(json.loads(line))
-        except (HoldfastError, OSError, ValueError, sqlite3.Error, nats.errors.Error) as error:
+        except _NO_ANSWER as error:
             answer = {"ok": False, "error": str(error)}
         print(json.dumps(answer), flush=True)
 

@@ -38,7 +38,10 @@ async def deadlines_loaded(rig: Rig, request: dict[str, Any], report: Reporter) 
 async def measure_loop(
     rig: Rig, controller: str, load: Sequence[str], seconds: int, report: Reporter
 ) -> dict[str, Any]:
-    """Run a controller beside a load for `seconds` of 1 kHz cycles; the figures are of that time alone."""
+    """Run a controller beside a load for `seconds` of 1 kHz cycles; the figures are of that time alone.
+
+    The histograms behind them are a line of their own, {"histograms": {name: {upper edge in µs: count}}}.
+    """
     await rig.ready()
     layout = await load_layout()
     await rig.deploy(controller)
@@ -53,6 +56,7 @@ async def measure_loop(
             report.line(event="start", cycle=figures.first_cycle)
             await _cycles_reached(segment, figures.first_cycle + seconds * 1000, report)
             measured = figures.until_now()
+            report.line(histograms=figures.histograms())
         status = await core.status()
         latch = await safety.status()
         segment.close()

@@ -38,7 +38,7 @@ class LoopFigures:
             name: int(end["counters"][index]) - int(self._start["counters"][index])
             for index, name in enumerate(self._names)
         }
-        took = {name: _summary(self._segment.bins(name) - before) for name, before in self._bins.items()}
+        took = {name: _summary(bins) for name, bins in self._grown_bins().items()}
         return {
             "cycles": int(end["cycle"]) - self.first_cycle,
             "missed": missed_deadlines(grown),
@@ -48,6 +48,22 @@ class LoopFigures:
             "controller_us": took["controller"],
             "counters": {name: value for name, value in grown.items() if value},
         }
+
+    def histograms(self) -> dict[str, dict[str, int]]:
+        """Return what is behind the figures: counts of the bins that were hit, by their upper edge in µs.
+
+        The last bin takes all above the range: "inf".
+        """
+        return {
+            name: {
+                "inf" if index == len(bins) - 1 else str(index + 1): int(bins[index])
+                for index in map(int, np.flatnonzero(bins))
+            }
+            for name, bins in self._grown_bins().items()
+        }
+
+    def _grown_bins(self) -> dict[str, NDArray[np.uint64]]:
+        return {name: self._segment.bins(name) - before for name, before in self._bins.items()}
 
 
 def _summary(bins: NDArray[np.uint64]) -> dict[str, float | None]:

@@ -135,6 +135,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
         watching.cancel()
         log.add("end")
         result = {"shows": scenario.shows, **figures.until_now()}
+        report.line(histograms=figures.histograms())
         status, stop = await core.status(), await safety.status()
         result |= {
             "mode": status["mode"],
@@ -175,7 +176,7 @@ async def _play_events(scenario: Scenario, scene: actions.Scene) -> list[str]:
     for number, (at_s, event) in enumerate(timetable(scenario)):
         if (wait_s := at_s - scene.log.now_s) > 0:
             await asyncio.sleep(wait_s)
-        scene.log.add(event.do, at_s, **_said(event))
+        scene.log.add(event.do, at_s, by="scenario", **_said(event))
         try:
             if isinstance(event, Task):
                 tasks.append(await actions.give_task(scene, f"scenario-{number}", fleet=event.fleet))

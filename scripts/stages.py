@@ -190,6 +190,9 @@ def clang_tidy_stage() -> list[Command]:
     ]
 
 
+TEST_OF_THE_TESTS = "hil_tests/virtual_time/test_of_the_tests.py"
+
+
 def pytest(name: str, *arguments: str) -> Command:
     """Return a pytest run that leaves a JUnit file beside its log."""
     return tool("pytest", f"--junit-xml={LOGS / name}.xml", *arguments)
@@ -213,11 +216,25 @@ STAGES: tuple[Stage, ...] = (
     Stage("python", "python", "Python tests", "quick", lambda: [pytest("python")]),
     Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),
     Stage(
+        "virtual-time",
+        "hil",
+        "Deadlines and the robot without its network, in virtual time",
+        "image",
+        lambda: [pytest("virtual-time", "hil_tests/virtual_time", f"--ignore={TEST_OF_THE_TESTS}")],
+    ),
+    Stage(
         "hil",
         "hil",
         "Suite on the booted image",
         "robot",
-        lambda: [pytest("hil", "hil_tests", "--ignore=hil_tests/tests")],
+        lambda: [pytest("hil", "hil_tests", "--ignore=hil_tests/tests", "--ignore=hil_tests/virtual_time")],
+    ),
+    Stage(
+        "test-of-tests",
+        "hil",
+        "Mistakes made on purpose are noticed",
+        "full",
+        lambda: [pytest("test-of-tests", TEST_OF_THE_TESTS)],
     ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(

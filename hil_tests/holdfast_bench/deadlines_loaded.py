@@ -10,14 +10,16 @@ NAME = "deadlines-loaded"
 SECONDS = 600
 
 
-def run(seconds: int = SECONDS) -> dict[str, Any]:
+def run(seconds: int = SECONDS, sabotage: str | None = None) -> dict[str, Any]:
     """Boot the image as the quadruped in virtual time and return what guest/deadlines.py measured.
+
+    `sabotage` is a mistake that is made first (guest/sabotage.py): the test of the tests.
 
     Raises:
         BenchError: the guest reported an error, or nothing.
     """
     return run_in_guest(
-        {"name": NAME, "seconds": seconds},
+        {"name": NAME, "seconds": seconds, "sabotage": sabotage},
         name=NAME,
         virtual_s=seconds,
         limit_s=1800.0 + 20 * seconds,

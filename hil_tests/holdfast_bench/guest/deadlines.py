@@ -12,6 +12,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
 from holdfast.layout import SegmentReader, load_layout
 from holdfast_bench.guest.loop_figures import LoopFigures
+from holdfast_bench.guest.sabotage import sabotage
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, load_beside, stress, until
 
 _POLL_S = 5.0
@@ -31,6 +32,9 @@ async def deadlines(rig: Rig, request: dict[str, Any], report: Reporter) -> dict
 
 async def deadlines_loaded(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str, Any]:
     """Do the same with every joint in motion and the network busy too; for robots of position joints."""
+    if request.get("sabotage"):
+        await rig.ready()
+        sabotage(str(request["sabotage"]))
     load = stress("cpu", "memory", "disk", "network")
     return await measure_loop(rig, "sine_joints.wat", load, int(request["seconds"]), report)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast_bench import deadlines, deadlines_loaded, estop_1000
+from holdfast_bench import deadlines, deadlines_loaded, estop_1000, power_cut
 from holdfast_bench.report.runs import ResultError, Run
 
 Verdict = Literal["passed", "failed", "measured"]
@@ -25,6 +25,9 @@ _LOOP = (Limit("missed", 0), Limit("wake_us.max", 20))
 LIMITS: Mapping[str, tuple[Limit, ...]] = {
     deadlines.NAME: _LOOP,
     deadlines_loaded.NAME: (*_LOOP, Limit("cycle_us.max", 250)),
+    "offline-hour": (Limit("missed", 0),),
+    "offline-5min": (Limit("missed", 0),),
+    power_cut.NAME: (Limit("lost", 0),),
     estop_1000.NAME: (Limit("paths.*.over_limit", 0), Limit("void", 0)),
 }
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
 
 import click
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
 from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
+from holdfast_bench.probe.driver import Probe
+from holdfast_bench.probe.errors import ProbeError
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -72,6 +74,15 @@ SCENARIOS = {
         "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json", tick.run
     ),
 }
+
+
+def _fail(name: str, error: Exception, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"ok": False, "error": str(error)})
+    else:
+        errors.print(f"[red]error:[/red] {name}: ", end="")
+        errors.print(str(error), markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @click.group(epilog=EXIT_CODES)
@@ -148,12 +159,7 @@ def run_(
             assert scenario.real_time is not None  # noqa: S101 - refused above
             result = scenario.real_time()
     except (BenchError, HoldfastError, ImageError) as error:
-        if as_json:
-            print_json({"ok": False, "error": str(error)})
-        else:
-            errors.print(f"[red]error:[/red] {name}: ", end="")
-            errors.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(name, error, as_json)
     result = {"scenario": name, "clock": "virtual" if virtual_time else "real", **result}
     path = write_result(name, result)
     if as_json:
@@ -161,3 +167,31 @@ def run_(
     else:
         console.print_json(data=result)
         console.print(f"written to {path}")
+
+
+@bench.command(name="probe", epilog=EXIT_CODES)
+@click.option(
+    "--port", required=True, help="Its serial port: /dev/ttyACM0, or better a name below /dev/serial/by-id."
+)
+@json_option
+def probe_(port: str, as_json: bool) -> None:
+    """Show which probe answers at a port, and the levels that it sees.
+
+    It refuses another firmware than this tree's. While it asks, the e-stop contact is open and the robot has power.
+
+    Example: holdfast bench probe --port /dev/ttyACM0
+    """
+    try:
+        with Probe(port) as probe:
+            found, levels = asdict(probe.identity), probe.read()
+    except ProbeError as error:
+        _fail("probe", error, as_json)
+    if as_json:
+        print_json({"port": port, **found, "levels": levels})
+        return
+    console.print(
+        f"firmware {found['version']}, protocol {found['protocol']}, one count {found['tick_ns']} ns"
+    )
+    console.print(f"hash     {found['hash']}")
+    for name, level in levels.items():
+        console.print(f"{name:10} {int(level)}")

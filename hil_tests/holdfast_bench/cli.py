@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.table import Table
@@ -24,6 +24,8 @@ from holdfast_bench import (
     tick,
 )
 from holdfast_bench.play_scenario import play_real, play_virtual
+from holdfast_bench.probe.driver import Probe
+from holdfast_bench.probe.errors import ProbeError
 from holdfast_bench.report.cli import compare, report
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.scenarios import find_scenario, scenario_files
@@ -112,6 +114,15 @@ SCENARIOS = {
         _on_machine(lambda bench, length: power_cut.run(bench, length.count, length.seed)),
     ),
 }
+
+
+def _fail(name: str, error: Exception, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"ok": False, "error": str(error)})
+    else:
+        errors.print(f"[red]error:[/red] {name}: ", end="")
+        errors.print(str(error), markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @click.group(epilog=EXIT_CODES)
@@ -205,12 +216,7 @@ def run_(
         assert run is not None  # noqa: S101 - refused above
         result = run(length)
     except (BenchError, HoldfastError, ImageError) as error:
-        if as_json:
-            print_json({"ok": False, "error": str(error)})
-        else:
-            errors.print(f"[red]error:[/red] {name}: ", end="")
-            errors.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(name, error, as_json)
     result = {"scenario": name, "clock": "virtual" if virtual_time else "real", **result}
     path = write_result(name, result)
     if as_json:
@@ -218,3 +224,31 @@ def run_(
     else:
         console.print_json(data=result)
         console.print(f"written to {path}")
+
+
+@bench.command(name="probe", epilog=EXIT_CODES)
+@click.option(
+    "--port", required=True, help="Its serial port: /dev/ttyACM0, or better a name below /dev/serial/by-id."
+)
+@json_option
+def probe_(port: str, as_json: bool) -> None:
+    """Show which probe answers at a port, and the levels that it sees.
+
+    It refuses another firmware than this tree's. While it asks, the e-stop contact is open and the robot has power.
+
+    Example: holdfast bench probe --port /dev/ttyACM0
+    """
+    try:
+        with Probe(port) as probe:
+            found, levels = asdict(probe.identity), probe.read()
+    except ProbeError as error:
+        _fail("probe", error, as_json)
+    if as_json:
+        print_json({"port": port, **found, "levels": levels})
+        return
+    console.print(
+        f"firmware {found['version']}, protocol {found['protocol']}, one count {found['tick_ns']} ns"
+    )
+    console.print(f"hash     {found['hash']}")
+    for name, level in levels.items():
+        console.print(f"{name:10} {int(level)}")

@@ -1,4 +1,4 @@
-"""The robot that scenarios run on in the tests: the processes of a host session, which keep no deadlines."""
+"""What tests of the bench run on: a robot of host processes, which keep no deadlines, and a simulated probe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ import pytest
 from holdfast.child import Child
 from holdfast.host_session import HostSession
 from holdfast_bench.guest.scenario import Rig
+from holdfast_bench.probe.driver import Probe
+from holdfast_bench.probe.simulated import SimulatedProbe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 READY_S = 120.0
@@ -95,3 +97,27 @@ def on_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
     yield run_on
     shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., SimulatedProbe]]:
+    """Start simulated probes with options of theirs."""
+    with ExitStack() as stack:
+
+        def start(*options: str) -> SimulatedProbe:
+            simulated = SimulatedProbe(*options)
+            stack.callback(simulated.end)
+            return simulated
+
+        yield start
+
+
+@pytest.fixture
+def world(begin: Callable[..., SimulatedProbe]) -> SimulatedProbe:
+    return begin()
+
+
+@pytest.fixture
+def probe(world: SimulatedProbe) -> Iterator[Probe]:
+    with Probe(world.port, timeout_s=60) as opened:
+        yield opened

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -47,6 +48,7 @@ class Robot:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
         self._answering: subprocess.Popen[str] | None = None
+        self._turn = threading.Lock()
 
     def holdfast(self, *arguments: str) -> dict[str, Any]:
         """Run `holdfast ARGUMENTS --json` on the robot and return its answer, refusals included."""
@@ -66,7 +68,8 @@ class Robot:
         Raises:
             BenchError: no answer came, also from a robot that has been switched on again.
         """
-        line = self._asked(arguments) or self._asked(arguments)
+        with self._turn:
+            line = self._asked(arguments) or self._asked(arguments)
         try:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:

@@ -20,7 +20,8 @@ def test_a_scenario_plays_on_the_robot_from_outside(bench: VmBench) -> None:
                 {"do": "link", "at_s": 0, "up": False},
                 {"do": "task", "at_s": 5, "every_s": 10, "fleet": True},
                 {"do": "clock_jump", "at_s": 18, "by_s": 3600},
-                {"do": "link", "at_s": 25, "up": True},
+                {"do": "clock_jump", "at_s": 22, "by_s": -3600},
+                {"do": "link", "at_s": 24, "up": True},
             ],
             "expect": {"mode": "running", "cause": "none", "fleet": "complete"},
         }
@@ -30,4 +31,4 @@ def test_a_scenario_plays_on_the_robot_from_outside(bench: VmBench) -> None:
     assert result["fleet"]["results"] == 3
     assert result["fleet"]["telemetry"]["gaps"] == 0
     caused = [event["event"] for event in result["events"] if event.get("by") == "scenario"]
-    assert caused == ["link", "task", "task", "clock_jump", "link", "task"]
+    assert caused == ["link", "task", "task", "clock_jump", "clock_jump", "link", "task"]

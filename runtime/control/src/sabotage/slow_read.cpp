@@ -1,5 +1,5 @@
-// A mistake on purpose, for the test of the tests: preloaded into the core, it spins 100 µs in the read phase of each
-// cycle, at the first reception from a link.
+// A mistake on purpose, for the test of the tests: preloaded into the core, it spins 100 µs in the read phase
+// of each cycle, at the first reception from a link.
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>

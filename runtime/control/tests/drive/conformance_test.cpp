@@ -2,6 +2,7 @@
 // end of holdfast-plant, frame by frame.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>

@@ -62,8 +62,9 @@ def test_the_quick_tier_is_a_beginning_of_the_full_one() -> None:
 
 
 def test_only_takes_a_stage_or_a_group_of_any_tier() -> None:
-    assert [chosen.name for chosen in stages.chosen("quick", ["clang-tidy", "hil"])] == ["hil", "clang-tidy"]
-    assert {chosen.group for chosen in stages.chosen("quick", ["cpp"])} == {"cpp"}
+    chosen = [stage.name for stage in stages.chosen("quick", ["clang-tidy", "hil"])]
+    assert chosen == ["virtual-time", "hil", "test-of-tests", "clang-tidy"]
+    assert {stage.group for stage in stages.chosen("quick", ["cpp"])} == {"cpp"}
 
 
 def test_a_failed_run_ends_with_code_1_and_names_what_did_not_run(

@@ -98,7 +98,9 @@ class Telemetry:
         body = {"seq": sequence, **self.summary(), **self._loop()}
         # Given up or not, the number is spent: the broker may have taken the message although no answer came.
         self.sequence = sequence
-        await self._bus.jetstream.publish(f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=_PUBLISH_S)
+        await self._bus.jetstream.publish(
+            f"{self._prefix}.telemetry", json.dumps(body).encode(), timeout=_PUBLISH_S
+        )
         if sequence % 10 == 0:
             stream = (await self._bus.jetstream.stream_info("TELEMETRY")).state
             self.discarded = max(0, int(stream.first_seq or 1) - 1)

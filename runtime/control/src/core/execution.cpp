@@ -9,7 +9,9 @@ namespace {
 using shm::ControllerFault;
 using shm::Counter;
 
-constexpr std::int64_t kDriveReadyNs = 1'000'000'000;  // ten heartbeats of a drive
+// A drive says by its heartbeats that it is enabled; the first ones may be lost.
+constexpr std::int64_t kDriveReadyNs = 1'000'000'000;
+constexpr std::int64_t kDriveReadyHeartbeats = 10;
 constexpr std::int64_t kMeasuredStandstillNs = 2'000'000'000;
 // An error that stands this long after it was cleared this often is no passing one.
 constexpr std::uint32_t kClearings = 5;
@@ -21,6 +23,12 @@ constexpr std::uint32_t bit(Enum value) {
 }
 
 bool asked(const Observation& seen, Request request) { return (seen.requests & bit(request)) != 0; }
+
+std::int64_t drive_ready_ns(const RobotConfig& config) {
+    std::int64_t longest_ns = 0;
+    for (const Drive& drive : config.drives) longest_ns = std::max(longest_ns, drive.heartbeat_ns);
+    return std::max(kDriveReadyNs, kDriveReadyHeartbeats * longest_ns);
+}
 
 std::optional<StopReason> reason_of(ControllerFault fault) {
     switch (fault) {
@@ -117,7 +125,7 @@ std::optional<Execution::Cause> Execution::stop_cause(const Observation& seen,
 }
 
 std::optional<Execution::Cause> Execution::drive_cause(const Observation& seen) const {
-    const bool overdue = drives_were_ready_ || seen.now_ns - armed_at_ns_ > kDriveReadyNs;
+    const bool overdue = drives_were_ready_ || seen.now_ns - armed_at_ns_ > drive_ready_ns(config_);
     const std::uint32_t missing = overdue ? all_drives_ & ~seen.drives_enabled : 0;
     const std::uint32_t failed = seen.drive_errors | seen.drives_silent | missing;
     if (failed == 0) return std::nullopt;

@@ -145,6 +145,19 @@ TEST(Arm, WaitsUntilEveryDriveIsInClosedLoop) {
     EXPECT_EQ(rig.mode(), Mode::kDisarmed);
 }
 
+TEST(Arm, WaitsTenHeartbeatsForASlowDrive) {
+    RobotRig rig;
+    rig.config.drives[kGripper].heartbeat_ns = 300 * kMs;
+    rig.drives[kGripper].obeys_enable = false;
+    rig.load_controller();
+    rig.cycles(3);
+    ASSERT_EQ(rig.arm(), 0u);
+    rig.cycles(2900);
+    EXPECT_EQ(rig.mode(), Mode::kArmed);
+    rig.cycles(101);
+    EXPECT_EQ(stop_reason(rig), StopReason::kDriveNotReady);
+}
+
 TEST(Arm, StartsFromTheMeasuredPosition) {
     RobotRig rig;
     rig.arm_fully();

@@ -7,6 +7,8 @@ import pytest
 from holdfast_bench.estop import CASES, Case, run_case
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet", "simulated-drives")
+
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_stop_is_safe_latched_and_cleared_only_by_a_local_reset(bench: VmBench, case: Case) -> None:

@@ -83,6 +83,7 @@ def test_a_virtual_bus_can_be_had(bench: VmBench) -> None:
     assert "vcan" in said(bench, "ip -d link show vcan0")
 
 
+@pytest.mark.needs("links")
 def test_a_link_that_is_not_there_is_refused(bench: VmBench) -> None:
     with pytest.raises(MachineError, match="no link 'net7'"):
         bench.faults.set_link("net7", up=False)
@@ -111,6 +112,7 @@ def _running(argument: str) -> list[int]:
     return found
 
 
+@pytest.mark.needs("fresh-machine")
 def test_machines_end_with_the_process_that_started_them() -> None:
     tree = build_image(repository_root(Path(__file__).parent)).builder.tree
     with subprocess.Popen([sys.executable, "-c", _PARENT, str(tree)], stdout=subprocess.PIPE) as parent:
@@ -127,6 +129,6 @@ def test_the_wait_for_a_service_that_restarts_for_ever_ends_with_its_last_words(
     bench.robot.shell.run(f"systemd-run {endless} {broken} sh -c 'echo there is no such board; exit 3'")
     try:
         with pytest.raises(MachineError, match="there is no such board"):
-            bench.session.vm.wait_for_unit("holdfast-broken.service")
+            bench.wait_for_unit("holdfast-broken.service")
     finally:
         bench.robot.shell.run("systemctl stop holdfast-broken; systemctl reset-failed", check=False)

@@ -16,6 +16,8 @@ import pytest
 from holdfast_bench.robot import wait_until
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet", "simulated-drives")
+
 CONTROLLERS = Path(__file__).parent / "controllers"
 TRUST = "/etc/holdfast/ota/root.json"
 RUNNING = "moving.wat"

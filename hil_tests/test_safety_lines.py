@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench import safety_lines
 from holdfast_bench.vm_bench import VmBench
+
+pytestmark = pytest.mark.needs("fleet", "simulated-drives", "gpio-sim")
 
 
 def test_wires_and_watchdog(bench: VmBench) -> None:

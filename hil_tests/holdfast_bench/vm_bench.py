@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
 from holdfast_bench.facade import Faults, Power
 from holdfast_bench.fleet import delete_bucket, request, stream_messages
+from holdfast_bench.qemu import Vm
 from holdfast_bench.vm_session import VmSession
 
 _READY_LIMIT_S = 600.0
@@ -28,9 +29,11 @@ class VmBench:
 
     @classmethod
     @contextmanager
-    def booted(cls, folder: Path | None = None, robot_id: str = "arm-01") -> Iterator[Self]:
+    def booted(
+        cls, folder: Path | None = None, robot_id: str = "arm-01", machine: Callable[..., Vm] = Vm
+    ) -> Iterator[Self]:
         """Build, boot and wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id)
+        session = VmSession(folder, robot_id, machine=machine)
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))
@@ -58,6 +61,14 @@ class VmBench:
     def wait_ready(self) -> float:
         """Wait until the robot is ready; returns the seconds since power-on."""
         return self._runner.run(self.session.wait_ready(_READY_LIMIT_S))
+
+    def wait_for_unit(self, unit: str) -> None:
+        """Wait until a unit of the robot is active.
+
+        Raises:
+            MachineError: it does not become so; the message names what failed.
+        """
+        self.session.vm.wait_for_unit(unit)
 
     def operator_estop(self, reason: str) -> None:
         """Stop the robot from the workstation, through the hub."""

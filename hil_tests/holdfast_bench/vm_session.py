@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,9 +34,14 @@ class VmSession:
     kind: Literal["vm"] = "vm"
 
     def __init__(
-        self, folder: Path | None = None, robot_id: str = "arm-01", robot_file: Path | None = None
+        self,
+        folder: Path | None = None,
+        robot_id: str = "arm-01",
+        robot_file: Path | None = None,
+        machine: Callable[..., Vm] = Vm,
     ) -> None:
         """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`."""
+        self._machine = machine
         self._robot_file = robot_file
         self._folder = (folder or repository_root() / "build" / "vm").absolute()
         self.robot_id = robot_id
@@ -93,7 +99,7 @@ class VmSession:
             }
             if self._robot_file is not None:
                 credentials["holdfast.robot-toml"] = self._robot_file.read_text(encoding="utf-8")
-            vm = Vm(image, self._folder / "machine", credentials=credentials)
+            vm = self._machine(image, self._folder / "machine", credentials=credentials)
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm
             self._robot = Robot(vm.shell)

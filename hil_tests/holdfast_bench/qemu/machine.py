@@ -151,8 +151,7 @@ class Vm:
         Raises:
             MachineError: there is no such link, or the machine is off.
         """
-        if name not in _LINKS:
-            raise MachineError(f"there is no link {name!r}; there are {', '.join(_LINKS)}")
+        self._require_link(name)
         self._running().monitor.execute("set_link", name=name, up=up)
 
     # Waiting
@@ -189,6 +188,11 @@ class Vm:
             raise MachineError(f"{unit} is not active after {self.on_for_s:.0f} s:\n{said}") from error
         return self.on_for_s
 
+    @staticmethod
+    def _require_link(name: str) -> None:
+        if name not in _LINKS:
+            raise MachineError(f"there is no link {name!r}; there are {', '.join(_LINKS)}")
+
     def _running(self) -> QemuProcess:
         if self._process is None:
             raise MachineError(f"the machine in {self.folder} is off")
@@ -211,12 +215,26 @@ class Vm:
         make_overlay(self.image, self.folder)
 
     def _arguments(self) -> list[str]:
-        credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
-        tcg = ["-accel", "tcg,thread=multi", "-cpu", "max"]
         return [
-            *("-name", self.folder.name, "-machine", MACHINE, "-smp", str(self._processors)),
-            *(["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else tcg),
-            *("-m", str(self._memory_mib), "-nodefaults", "-display", "none"),
+            *("-machine", MACHINE, "-cpu", self._cpu(), "-m", str(self._memory_mib), "-display", "none"),
+            *self._devices(),
+            *(
+                "-chardev",
+                f"file,id=console,path={FOLDER}/console.log,append=on",
+                "-serial",
+                "chardev:console",
+            ),
+        ]
+
+    def _cpu(self) -> str:
+        return "host" if self.accelerator == "kvm" else "max"
+
+    def _devices(self) -> list[str]:
+        """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""
+        credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
+        return [
+            *("-name", self.folder.name, "-smp", str(self._processors), "-nodefaults"),
+            *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/firmware-variables.fd"),
             *disk_arguments(cache="none"),
@@ -226,12 +244,6 @@ class Vm:
             *("-netdev", f"user,id={OUTSIDE},net=10.0.3.0/24"),
             *("-device", f"virtio-net-pci,netdev={OUTSIDE},mac=52:54:00:00:03:0f"),
             *("-device", "virtio-rng-pci"),
-            *(
-                "-chardev",
-                f"file,id=console,path={FOLDER}/console.log,append=on",
-                "-serial",
-                "chardev:console",
-            ),
             *credential_arguments(credentials),
         ]
 

@@ -1,0 +1,302 @@
+"""The program that runs in labgrid's environment and drives its objects: one JSON object a line, in and out.
+
+    {"id": 7, "do": "power.on", "with": {}}        what is asked, on standard input
+    {"id": 7, "ok": true, "result": null}          the answer, on what was standard output
+    {"id": 7, "ok": false, "error": "..."}         or one sentence why not
+
+Whatever labgrid and the programs it starts print goes to standard error, where the other side keeps a log. The
+end of standard input ends the program: processes end, the place is released, the reservation cancelled.
+
+Standard library and labgrid only: nothing of Holdfast can be imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from labgrid import Environment
+from labgrid.protocol import ConsoleProtocol, PowerProtocol
+from pexpect import TIMEOUT
+
+_READ_S = 0.5
+_CLIENT = Path(sys.executable).with_name("labgrid-client")
+_SSH_OPTIONS = (
+    *("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+)
+
+
+class RefusedError(Exception):
+    """What was asked cannot be done; its text is the sentence for the other side."""
+
+
+class Place:
+    """A place of the coordinator, acquired by labgrid's own client program."""
+
+    def __init__(self, coordinator: str) -> None:
+        self._coordinator = coordinator
+        self._token: str | None = None
+        self._name: str | None = None
+
+    def acquire(self, name: str | None, tags: Mapping[str, str]) -> str:
+        """Acquire the place `name`, or reserve one with these tags, wait for it and acquire that."""
+        if name is None:
+            filters = [f"{key}={value}" for key, value in sorted(tags.items())]
+            said = self._client("reserve", "--shell", *filters)
+            self._token = said.strip().rsplit("=", 1)[-1]
+            self._client("wait", self._token)
+            name = self._reserved_place(self._token)
+        # By its exact name: the client takes a part of one for the whole.
+        self._client("-p", name, "acquire")
+        self._name = name
+        return name
+
+    def release(self) -> None:
+        """Give place and reservation back, whatever of them there is."""
+        name, self._name = self._name, None
+        token, self._token = self._token, None
+        if name is not None:
+            self._client("-p", name, "release")
+        if token is not None:
+            self._client("cancel-reservation", token)
+
+    def _reserved_place(self, token: str) -> str:
+        try:
+            shown = self._client("-p", f"+{token}", "show")
+        except RefusedError:
+            raise RefusedError(
+                f"the reservation {token} got no place; `labgrid-client reservations` tells why"
+            ) from None
+        return shown.split("'")[1]
+
+    def _client(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(_CLIENT), "-x", self._coordinator, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(done.stdout, done.stderr, file=sys.stderr)
+        if done.returncode != 0:
+            lines = (done.stderr.strip() or done.stdout.strip() or f"code {done.returncode}").splitlines()
+            raise RefusedError(f"labgrid-client {' '.join(arguments)}: {lines[-1]}")
+        return done.stdout
+
+
+class Console(threading.Thread):
+    """Takes everything off the serial console as it comes, into a file: the robot must not wait for us.
+
+    It calls the driver's `_read`, because the public `read` books each call in labgrid's list of steps, which
+    is one thread's only.
+    """
+
+    def __init__(self, driver: Any, path: Path) -> None:
+        super().__init__(name="console", daemon=True)
+        self.driver = driver
+        self.ended: str | None = None
+        self._path = path
+        self._stop_asked = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Read until told to stop, or until the console is gone."""
+        with self._path.open("ab", buffering=0) as log:
+            while not self._stop_asked.is_set():
+                try:
+                    data = self.driver._read(size=1, timeout=_READ_S)
+                except TIMEOUT:
+                    continue
+                except Exception as error:
+                    self.ended = sentence(error)
+                    return
+                if not data:
+                    self.ended = "its other end has closed it"
+                    return
+                log.write(data)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop_asked.set()
+        self.join()
+
+
+class Target:
+    """The environment's target `main` and what is done to it."""
+
+    def __init__(self, console_log: Path) -> None:
+        self._console_log = console_log
+        self._environment: Any = None
+        self._target: Any = None
+        self._place: Place | None = None
+        self._console: Console | None = None
+
+    def open(
+        self,
+        environment: str,
+        coordinator: str | None = None,
+        place: str | None = None,
+        reserve: Mapping[str, str] | None = None,
+    ) -> str | None:
+        """Acquire the place, if there is one to acquire, and read the environment; returns the place's name."""
+        name = None
+        if coordinator is not None:
+            self._place = Place(coordinator)
+            name = self._place.acquire(place, reserve or {})
+            os.environ["LG_COORDINATOR"] = coordinator
+            os.environ["LG_PLACE"] = name
+        self._environment = Environment(environment)
+        self._target = self._environment.get_target("main")
+        if self._target is None:
+            raise RefusedError(f"{environment} has no target `main`; add it below `targets:`")
+        return name
+
+    def on(self) -> None:
+        """Switch the supply on; the console is listened to before."""
+        power = self._driver(PowerProtocol)
+        self.listen()
+        power.on()
+
+    def cut(self) -> None:
+        """Take the supply away."""
+        power = self._driver(PowerProtocol)
+        if not hasattr(power, "cut"):
+            power.off()
+            return
+        # The driver is the console as well, and both end.
+        self._stop_listening()
+        power.cut()
+        self._target.deactivate(power)
+
+    def shut_down(self, seconds: float) -> bool:
+        """Press the power button and wait; False if this target has none (a board is shut down from inside)."""
+        power = self._driver(PowerProtocol)
+        if not hasattr(power, "shut_down"):
+            return False
+        power.shut_down(seconds)
+        return True
+
+    def ended(self) -> int | None:
+        """Return the code that a virtual robot has ended with; None while it runs, and for a board."""
+        power = self._driver(PowerProtocol)
+        return power.ended() if hasattr(power, "ended") else None
+
+    def set_link(self, name: str, up: bool) -> None:
+        """Plug a network cable in or out."""
+        power = self._driver(PowerProtocol)
+        if not hasattr(power, "set_link"):
+            raise RefusedError(
+                "this target has no cable that could be pulled; take `links` out of the bench file's capabilities"
+            )
+        power.set_link(name, up)
+
+    def listen(self) -> None:
+        """Open the console, if it is not."""
+        if self._console is None:
+            self._console = Console(self._driver(ConsoleProtocol), self._console_log)
+
+    def write(self, text: str) -> None:
+        """Type on the console."""
+        self.listen()
+        assert self._console is not None  # noqa: S101 - listen() made it
+        self._console.driver.write(text.encode())
+
+    def console_ended(self) -> str | None:
+        """Return why nothing is read from the console any more, None while it is."""
+        return self._console.ended if self._console else "it was not opened"
+
+    def connect(self) -> list[str]:
+        """Log in anew and return the ssh command that uses this connection, up to the robot's address."""
+        ssh = self._target.get_driver("SSHDriver", activate=False)
+        self._target.deactivate(ssh)
+        power = self._driver(PowerProtocol)
+        if hasattr(power, "ssh_port"):
+            ssh.networkservice.port = power.ssh_port()
+        self._target.activate(ssh)
+        service = ssh.networkservice
+        where = ("-p", str(service.port), "-l", ssh.username or service.username, service.address)
+        return ["ssh", "-x", *ssh.ssh_prefix, *_SSH_OPTIONS, *where]
+
+    def close(self) -> None:
+        """Let everything go; each step is tried though one before it failed."""
+        steps: list[Callable[[], None]] = [self._stop_listening]
+        if self._environment is not None:
+            steps.append(self._environment.cleanup)
+        if self._place is not None:
+            steps.append(self._place.release)
+        problems = []
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                logging.exception("closing")
+                problems.append(sentence(error))
+        self._environment = self._target = self._place = None
+        if problems:
+            raise RefusedError("; ".join(problems))
+
+    def _driver(self, protocol: Any) -> Any:
+        if self._target is None:
+            raise RefusedError("no target is open; ask for `open` first")
+        return self._target.get_driver(protocol)
+
+    def _stop_listening(self) -> None:
+        if self._console is not None:
+            self._console.stop()
+            self._console = None
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one line that also says what kind it is, where its text alone would not tell."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RefusedError) and text else f"{type(error).__name__}: {text}"
+
+
+def answer(target: Target, line: str) -> dict[str, Any]:
+    """Do what one line asks."""
+    number = None
+    try:
+        asked = json.loads(line)
+        number = asked["id"]
+        acts: dict[str, Callable[..., Any]] = {
+            "open": target.open,
+            "power.on": target.on,
+            "power.cut": target.cut,
+            "power.shut_down": target.shut_down,
+            "power.ended": target.ended,
+            "console.listen": target.listen,
+            "console.write": target.write,
+            "console.ended": target.console_ended,
+            "links.set": target.set_link,
+            "shell.connect": target.connect,
+            "close": target.close,
+        }
+        return {"id": number, "ok": True, "result": acts[asked["do"]](**asked.get("with", {}))}
+    except Exception as error:
+        logging.exception("asked: %s", line.rstrip())
+        return {"id": number, "ok": False, "error": sentence(error)}
+
+
+def serve(target: Target, questions: TextIO, answers: TextIO) -> None:
+    """Answer until the other side has gone."""
+    try:
+        for line in questions:
+            print(json.dumps(answer(target, line)), file=answers, flush=True)
+    finally:
+        target.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # Nobody else may write where the answers go: prints and child processes get standard error.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as to_host:
+        os.dup2(2, 1)
+        serve(Target(Path(sys.argv[1])), sys.stdin, to_host)

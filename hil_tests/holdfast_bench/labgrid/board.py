@@ -1,0 +1,144 @@
+"""A board behind labgrid: what the scenarios call a target when there is a real robot on the bench."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from holdfast_bench.bench_file import LabgridSettings
+from holdfast_bench.facade import Faults, Power
+from holdfast_bench.labgrid.link import ANSWER_LIMIT_S, LabgridLink
+from holdfast_bench.labgrid.shell import LabgridShell
+from holdfast_bench.qemu.console import ConsoleLog
+from holdfast_bench.robot import Robot, wait_until
+
+_PLACE_LIMIT_S = 1800.0
+"""How long somebody else's tests may hold the board."""
+_READY_LIMIT_S = 600.0
+_SHUTDOWN_LIMIT_S = 180.0
+_HALTED = r"reboot: (Power down|System halted)"
+
+
+class LabgridConsole(ConsoleLog):
+    """The console's log, and the way to type on it."""
+
+    def __init__(self, link: LabgridLink) -> None:
+        super().__init__(link.console_log)
+        self._link = link
+
+    def listen(self) -> None:
+        """Open it without switching anything on."""
+        self._link.ask("console.listen")
+
+    def write(self, text: str) -> None:
+        """Type `text`; a new line is part of it."""
+        self._link.ask("console.write", text=text)
+
+    @property
+    def ended(self) -> str | None:
+        """Why nothing is read any more; None while the console is read."""
+        reason: str | None = self._link.ask("console.ended")
+        return reason
+
+
+class Board:
+    """Power, Console, Shell and Faults of one target of labgrid."""
+
+    def __init__(self, link: LabgridLink) -> None:
+        self._link = link
+        self.console = LabgridConsole(link)
+        self.shell = LabgridShell(link)
+
+    def on(self) -> None:
+        """Switch the supply on; the console is listened to from before."""
+        self.console.mark()
+        self.shell.forget()
+        self._link.ask("power.on")
+
+    def off(self) -> None:
+        """Shut it down from inside, wait for the console to say so, then switch the supply off."""
+        self.shell.run("systemctl --no-block poweroff")
+        self.console.wait_for(_HALTED, _SHUTDOWN_LIMIT_S)
+        self.cut()
+
+    def cut(self) -> None:
+        """Switch the supply off."""
+        self._link.ask("power.cut")
+
+    def set_link(self, name: str, up: bool) -> None:
+        """Refused with a sentence: a board's cables are not in labgrid's hands.
+
+        Raises:
+            LabgridError: the target cannot do it.
+        """
+        self._link.ask("links.set", name=name, up=up)
+
+
+@contextmanager
+def opened(settings: LabgridSettings, folder: Path) -> Iterator[Board]:
+    """Acquire the board; it is released afterwards, its supply as it is then.
+
+    Raises:
+        LabgridError: no place became free, or the environment cannot be used.
+    """
+    with LabgridLink(folder) as link:
+        link.ask(
+            "open",
+            limit_s=_PLACE_LIMIT_S if settings.coordinator else ANSWER_LIMIT_S,
+            environment=str(settings.environment),
+            coordinator=settings.coordinator,
+            place=settings.place,
+            reserve=settings.reserve,
+        )
+        yield Board(link)
+
+
+class BoardBench:
+    """One board: the parts of VmBench that need no fleet's hub."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.robot = Robot(board.shell)
+
+    @classmethod
+    @contextmanager
+    def booted(cls, settings: LabgridSettings, folder: Path) -> Iterator[Self]:
+        """Acquire the board, switch it on and wait until it is ready; it is off and released afterwards."""
+        with opened(settings, folder) as board:
+            bench = cls(board)
+            try:
+                board.cut()
+                board.on()
+                bench.wait_ready()
+                yield bench
+            finally:
+                bench.robot.hang_up()
+                board.cut()
+
+    @property
+    def power(self) -> Power:
+        """Its supply."""
+        return self.board
+
+    @property
+    def faults(self) -> Faults:
+        """Faults that can be caused: none, each is refused with a sentence."""
+        return self.board
+
+    def wait_ready(self) -> float:
+        """Wait until the robot's services run; returns the seconds waited."""
+        began = time.monotonic()
+        self.wait_for_unit("holdfast.target")
+        return time.monotonic() - began
+
+    def wait_for_unit(self, unit: str) -> None:
+        """Wait until a unit of the robot is active."""
+        self.board.shell.wait(_READY_LIMIT_S, lambda: None)
+        wait_until(
+            f"{unit} is active",
+            lambda: self.board.shell.run(f"systemctl is-active {unit}", check=False).returncode == 0,
+            _READY_LIMIT_S,
+        )

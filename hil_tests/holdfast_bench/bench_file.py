@@ -53,6 +53,8 @@ class LabgridSettings(BaseModel):
     """The place to acquire, by its exact name."""
     reserve: dict[_Word, _Word] | None = Field(default=None, min_length=1)
     """Instead of a place: tags; the first place free that has them all is reserved and acquired."""
+    wait_s: float = Field(default=1800.0, gt=0)
+    """With reserve: how long somebody else's tests may hold the board, seconds."""
 
     @model_validator(mode="after")
     def _one_way_to_a_place(self) -> LabgridSettings:

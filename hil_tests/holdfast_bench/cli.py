@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ import click
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
 from holdfast_bench import deadlines, deadlines_loaded, estop, estop_1000, offline, safety_lines, tick
+from holdfast_bench.bench_file import BenchFile, default_bench, load_bench_file
+from holdfast_bench.open_bench import open_bench
 from holdfast_bench.result import BenchError, write_result
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -34,16 +37,31 @@ class Scenario:
     """One proof: what it shows and how it is run."""
 
     shows: str
-    real_time: Callable[[], Result] | None = None
+    real_time: Callable[[BenchFile], Result] | None = None
     virtual_time: Callable[[Length], Result] | None = None
 
+    needs: frozenset[str] = frozenset()
+    """What the bench must offer besides a booted robot."""
 
-def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[], Result]:
-    def booted() -> Result:
-        with VmBench.booted() as bench:
+
+def _on_machine(run: Callable[[VmBench], Result]) -> Callable[[BenchFile], Result]:
+    def booted(chosen: BenchFile) -> Result:
+        with open_bench(chosen) as bench:
+            if not isinstance(bench, VmBench):
+                raise BenchError(f"this scenario needs a fleet's hub, and the bench {chosen.name} has none")
             return run(bench)
 
     return booted
+
+
+def _chosen(file: Path | None, name: str, virtual_time: bool) -> tuple[BenchFile, bool]:
+    """Return the bench and whether its clock is the guest's."""
+    chosen = load_bench_file(file or default_bench())
+    virtual = virtual_time or chosen.clock == "virtual"
+    needed = {"virtual-time"} if virtual else SCENARIOS[name].needs
+    if lacking := chosen.lacks(frozenset(needed)):
+        raise BenchError(f"the bench {chosen.name} does not offer {', '.join(lacking)}, which {name} needs")
+    return chosen, virtual
 
 
 _DEADLINES_S = 60
@@ -62,14 +80,23 @@ SCENARIOS = {
             length.trials or estop_1000.TRIALS, length.seed, enable_line=length.enable_line
         ),
     ),
-    "offline": Scenario("the fleet's link is cut: nothing stops, nothing is lost", _on_machine(offline.run)),
-    "estop": Scenario("every way into a latched stop, with a power cut after each", _on_machine(estop.run)),
+    "offline": Scenario(
+        "the fleet's link is cut: nothing stops, nothing is lost",
+        _on_machine(offline.run),
+        needs=frozenset({"links", "fleet", "simulated-drives"}),
+    ),
+    "estop": Scenario(
+        "every way into a latched stop, with a power cut after each",
+        _on_machine(estop.run),
+        needs=frozenset({"fleet", "simulated-drives"}),
+    ),
     "safety-lines": Scenario(
         "contacts of the e-stop, enable line and hardware watchdog (gpio-sim, softdog)",
         _on_machine(safety_lines.run),
+        needs=frozenset({"fleet", "simulated-drives", "gpio-sim"}),
     ),
     "tick": Scenario(
-        "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json", tick.run
+        "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json", lambda _: tick.run()
     ),
 }
 
@@ -105,6 +132,13 @@ def list_(as_json: bool) -> None:
     help="The guest's clock counts instructions: exact deadlines, on any machine.",
 )
 @click.option(
+    "--bench",
+    "bench_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Bench file: the robot and its clock; hil_tests/benches/virtual.toml by default.",
+)
+@click.option(
     "--seconds",
     type=click.IntRange(min=1),
     help="Length of a deadlines scenario; 60, or 600 with 12 drives, by default.",
@@ -124,6 +158,7 @@ def list_(as_json: bool) -> None:
 def run_(
     name: str,
     virtual_time: bool,
+    bench_file: Path | None,
     seconds: int | None,
     trials: int | None,
     seed: int,
@@ -135,18 +170,19 @@ def run_(
     Example: holdfast bench run deadlines --virtual-time --seconds 60
     """
     scenario = SCENARIOS[name]
-    if virtual_time and scenario.virtual_time is None:
-        raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
-    if not virtual_time and scenario.real_time is None:
-        raise click.UsageError(
-            f"{name} means nothing in an emulator's real time; add --virtual-time (a board runs it in real time)"
-        )
     try:
+        chosen, virtual_time = _chosen(bench_file, name, virtual_time)
+        if virtual_time and scenario.virtual_time is None:
+            raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
+        if not virtual_time and scenario.real_time is None:
+            raise click.UsageError(
+                f"{name} means nothing in an emulator's real time; add --virtual-time (a board runs it in real time)"
+            )
         if virtual_time and scenario.virtual_time:
             result = scenario.virtual_time(Length(seconds, trials, seed, enable_line))
         else:
             assert scenario.real_time is not None  # noqa: S101 - refused above
-            result = scenario.real_time()
+            result = scenario.real_time(chosen)
     except (BenchError, HoldfastError, ImageError) as error:
         if as_json:
             print_json({"ok": False, "error": str(error)})

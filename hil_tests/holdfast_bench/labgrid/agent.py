@@ -46,14 +46,20 @@ class Place:
         self._token: str | None = None
         self._name: str | None = None
 
-    def acquire(self, name: str | None, tags: Mapping[str, str]) -> str:
+    def acquire(self, name: str | None, tags: Mapping[str, str], wait_s: float) -> str:
         """Acquire the place `name`, or reserve one with these tags, wait for it and acquire that."""
         if name is None:
             filters = [f"{key}={value}" for key, value in sorted(tags.items())]
             said = self._client("reserve", "--shell", *filters)
             self._token = said.strip().rsplit("=", 1)[-1]
-            self._client("wait", self._token)
-            name = self._reserved_place(self._token)
+            try:
+                self._client("wait", self._token, limit_s=wait_s)
+            except subprocess.TimeoutExpired:
+                raise RefusedError(
+                    f"no place with {' '.join(filters)} became free within {wait_s:.0f} s; `labgrid-client reservations` "
+                    "and `labgrid-client who` tell who has it, `labgrid-client -p PLACE show` the tags of a place"
+                ) from None
+            name = self._client("-p", f"+{self._token}", "show").split("'")[1]
         # By its exact name: the client takes a part of one for the whole.
         self._client("-p", name, "acquire")
         self._name = name
@@ -68,22 +74,14 @@ class Place:
         if token is not None:
             self._client("cancel-reservation", token)
 
-    def _reserved_place(self, token: str) -> str:
-        try:
-            shown = self._client("-p", f"+{token}", "show")
-        except RefusedError:
-            raise RefusedError(
-                f"the reservation {token} got no place; `labgrid-client reservations` tells why"
-            ) from None
-        return shown.split("'")[1]
-
-    def _client(self, *arguments: str) -> str:
+    def _client(self, *arguments: str, limit_s: float | None = None) -> str:
         done = subprocess.run(
             [str(_CLIENT), "-x", self._coordinator, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
+            timeout=limit_s,
         )
         print(done.stdout, done.stderr, file=sys.stderr)
         if done.returncode != 0:
@@ -145,12 +143,13 @@ class Target:
         coordinator: str | None = None,
         place: str | None = None,
         reserve: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
     ) -> str | None:
         """Acquire the place, if there is one to acquire, and read the environment; returns the place's name."""
         name = None
         if coordinator is not None:
             self._place = Place(coordinator)
-            name = self._place.acquire(place, reserve or {})
+            name = self._place.acquire(place, reserve or {}, wait_s)
             os.environ["LG_COORDINATOR"] = coordinator
             os.environ["LG_PLACE"] = name
         self._environment = Environment(environment)

@@ -15,8 +15,6 @@ from holdfast_bench.labgrid.shell import LabgridShell
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.robot import Robot, wait_until
 
-_PLACE_LIMIT_S = 1800.0
-"""How long somebody else's tests may hold the board."""
 _READY_LIMIT_S = 600.0
 _SHUTDOWN_LIMIT_S = 180.0
 _HALTED = r"reboot: (Power down|System halted)"
@@ -87,11 +85,12 @@ def opened(settings: LabgridSettings, folder: Path) -> Iterator[Board]:
     with LabgridLink(folder) as link:
         link.ask(
             "open",
-            limit_s=_PLACE_LIMIT_S if settings.coordinator else ANSWER_LIMIT_S,
+            limit_s=settings.wait_s + ANSWER_LIMIT_S,
             environment=str(settings.environment),
             coordinator=settings.coordinator,
             place=settings.place,
             reserve=settings.reserve,
+            wait_s=settings.wait_s,
         )
         yield Board(link)
 

@@ -111,11 +111,11 @@ def _write_configuration(folder: Path, console: str) -> None:
     (folder / "exporter.yaml").write_text(
         f"board:\n  RawSerialPort:\n    port: {console}\n    speed: {SPEED}\n"
     )
-    switch = f"{sys.executable} {__file__} {folder}"
+    command = f"{sys.executable} {__file__} {folder}"
     (folder / "environment.yaml").write_text(
         "targets:\n  main:\n    resources:\n      RemotePlace:\n        name: !template '$LG_PLACE'\n"
         f"    drivers:\n      SerialDriver: {{}}\n      ExternalPowerDriver:\n"
-        f"        cmd_on: {switch} on\n        cmd_off: {switch} off\n"
+        f"        cmd_on: {command} on\n        cmd_off: {command} off\n"
     )
 
 
@@ -150,7 +150,7 @@ def _line(process: subprocess.Popen[str], pattern: str) -> str:
         seen.append(line)
         if found := re.search(pattern, line):
             return found[1]
-    raise AssertionError(f"{process.args} ended without {pattern!r}: {''.join(seen)}")
+    raise AssertionError(f"{process.args!r} ended without {pattern!r}: {''.join(seen)}")
 
 
 def run_board(folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""The labgrid back end with real processes on loopback: coordinator, exporter, client, a console on a pseudo-terminal."""
+"""The labgrid back end with real processes on loopback: coordinator, exporter, client, a pseudo-terminal."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from holdfast_bench.labgrid import LabgridError, LabgridLink
 from holdfast_bench.labgrid.board import Board, opened
 from holdfast_bench.labgrid.environment import ensure_environment
+from holdfast_bench.labgrid.link import AGENT
 from holdfast_bench.robot import wait_until
 
 from .labgrid_bench import PLACE, Shelf, shelf
@@ -57,7 +59,7 @@ def test_a_place_that_somebody_holds_is_refused_with_his_name(on_shelf: Shelf, t
     on_shelf.client("-p", PLACE, "acquire")
     try:
         with (
-            pytest.raises(LabgridError, match="already acquired by .*/colleague"),
+            pytest.raises(LabgridError, match=r"already acquired by .*/colleague"),
             opened(settings, tmp_path),
         ):
             pass
@@ -113,29 +115,20 @@ def test_a_cable_that_labgrid_does_not_hold_is_refused(board: Board) -> None:
 
 def test_the_place_is_released_when_the_agents_other_end_dies(on_shelf: Shelf, tmp_path: Path) -> None:
     agent = subprocess.Popen(
-        [str(ensure_environment() / "python"), "-I", str(_agent()), str(tmp_path / "console.log")],
+        [str(ensure_environment() / "python"), "-I", str(AGENT), str(tmp_path / "console.log")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert agent.stdin is not None
     assert agent.stdout is not None
-    environment = on_shelf.folder / "environment.yaml"
-    print(
-        '{"id": 1, "do": "open", "with": {"environment": "%s", "coordinator": "%s", "place": "%s"}}'
-        % (environment, on_shelf.coordinator, PLACE),
-        file=agent.stdin,
-        flush=True,
-    )
+    place = {"coordinator": on_shelf.coordinator, "place": PLACE}
+    environment = str(on_shelf.folder / "environment.yaml")
+    question = {"id": 1, "do": "open", "with": {"environment": environment, **place}}
+    print(json.dumps(question), file=agent.stdin, flush=True)
     assert '"ok": true' in agent.stdout.readline()
     agent.communicate()
     assert "acquired: None" in on_shelf.client("-p", PLACE, "show")
-
-
-def _agent() -> Path:
-    from holdfast_bench.labgrid.link import AGENT
-
-    return AGENT
 
 
 # The pipe
@@ -184,7 +177,7 @@ def test_what_is_printed_goes_to_the_log_and_not_between_the_answers(
     loud = tmp_path / "loud.py"
     loud.write_text("import os\nprint('printed')\nos.system('echo by a child')\n")
     environment = tmp_path / "loud.yaml"
-    environment.write_text(f"imports:\n  - {loud}\ntargets:\n  main: {{}}\n")
+    environment.write_text(f"imports:\n  - {loud}\ntargets:\n  main:\n    resources: {{}}\n")
     assert agent.ask("open", environment=str(environment)) is None
     wait_until(
         "the log has both", lambda: {"printed", "by a child"} <= set(agent.log.read_text().split("\n"))

@@ -56,8 +56,8 @@ class Place:
                 self._client("wait", self._token, limit_s=wait_s)
             except subprocess.TimeoutExpired:
                 raise RefusedError(
-                    f"no place with {' '.join(filters)} became free within {wait_s:.0f} s; `labgrid-client reservations` "
-                    "and `labgrid-client who` tell who has it, `labgrid-client -p PLACE show` the tags of a place"
+                    f"no place with {' '.join(filters)} became free within {wait_s:.0f} s; "
+                    "`labgrid-client reservations` and `who` tell who has it, `-p PLACE show` the tags of a place"
                 ) from None
             name = self._client("-p", f"+{self._token}", "show").split("'")[1]
         # By its exact name: the client takes a part of one for the whole.
@@ -108,17 +108,17 @@ class Console(threading.Thread):
     def run(self) -> None:
         """Read until told to stop, or until the console is gone."""
         with self._path.open("ab", buffering=0) as log:
-            while not self._stop_asked.is_set():
+            while self.ended is None and not self._stop_asked.is_set():
                 try:
                     data = self.driver._read(size=1, timeout=_READ_S)
                 except TIMEOUT:
                     continue
                 except Exception as error:
+                    logging.exception("console")
                     self.ended = sentence(error)
                     return
                 if not data:
                     self.ended = "its other end has closed it"
-                    return
                 log.write(data)
 
     def stop(self) -> None:
@@ -159,10 +159,12 @@ class Target:
         return name
 
     def on(self) -> None:
-        """Switch the supply on; the console is listened to before."""
+        """Switch the supply on. A console of its own is listened to before; QEMU's is there once QEMU is."""
         power = self._driver(PowerProtocol)
-        self.listen()
+        if power is not self._driver(ConsoleProtocol):
+            self.listen()
         power.on()
+        self.listen()
 
     def cut(self) -> None:
         """Take the supply away."""

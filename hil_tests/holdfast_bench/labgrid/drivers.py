@@ -1,7 +1,7 @@
 """labgrid's QEMU driver with what a bench needs besides: a power cut, the power button, network cables.
 
-Loaded by labgrid (`imports:` of an environment), inside its environment. labgrid's own `off` is a warm reset: what a
-guest has not written is still in QEMU's hands then, so it proves nothing about a cut.
+Loaded by labgrid (`imports:` of an environment), inside its environment. labgrid's own `off` has QEMU end in good
+order, which writes what a guest thought was written: that proves nothing about a power cut.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from labgrid.factory import target_factory
 
 
 class VirtualRobotDriver(QEMUDriver):  # type: ignore[misc]
-    """A virtual robot. `on` starts it, `cut` takes its supply away; after either end it can be activated anew."""
+    """A virtual robot: `on` starts QEMU, `cut` kills it. Between the two it is activated once."""
 
     def cut(self) -> None:
         """Kill QEMU at once."""
@@ -32,7 +32,7 @@ class VirtualRobotDriver(QEMUDriver):  # type: ignore[misc]
 
     def ended(self) -> int | None:
         """Return the code that QEMU has ended with, None while it runs."""
-        code: int | None = self._child.poll()
+        code: int | None = self._child.poll() if self._child else None
         return code
 
     def set_link(self, name: str, up: bool) -> None:

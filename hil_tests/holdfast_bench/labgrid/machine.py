@@ -115,6 +115,9 @@ class LabgridVm(Vm):
             raise MachineError(
                 f"the machine ended with code {code}:\n{tail_of(self.folder / 'qemu.log')}\n{self.console.tail()}"
             )
+        # A console that nobody reads stops the machine: it waits for each character to be taken.
+        if (reason := self._open_link().ask("console.ended")) is not None:
+            raise LabgridError(f"nothing is read from the machine's console any more: {reason}")
 
     def _open_link(self) -> LabgridLink:
         if self._link is None:

@@ -4,8 +4,8 @@
     {"id": 7, "ok": true, "result": null}          the answer, on what was standard output
     {"id": 7, "ok": false, "error": "..."}         or one sentence why not
 
-Whatever labgrid and the programs it starts print goes to standard error, where the other side keeps a log. The
-end of standard input ends the program: processes end, the place is released, the reservation cancelled.
+What labgrid and the programs it starts print goes to standard error, the log. The end of standard input ends the
+program: processes end, the place is released, the reservation cancelled.
 
 Standard library and labgrid only: nothing of Holdfast can be imported here.
 """
@@ -67,8 +67,8 @@ class Place:
 
     def release(self) -> None:
         """Give place and reservation back, whatever of them there is."""
-        name, self._name = self._name, None
-        token, self._token = self._token, None
+        name, token = self._name, self._token
+        self._name = self._token = None
         if name is not None:
             self._client("-p", name, "release")
         if token is not None:
@@ -93,8 +93,7 @@ class Place:
 class Console(threading.Thread):
     """Takes everything off the serial console as it comes, into a file: the robot must not wait for us.
 
-    It calls the driver's `_read`, because the public `read` books each call in labgrid's list of steps, which
-    is one thread's only.
+    By the driver's `_read`: the public `read` books each call in labgrid's list of steps, which is one thread's.
     """
 
     def __init__(self, driver: Any, path: Path) -> None:
@@ -195,7 +194,7 @@ class Target:
         power = self._driver(PowerProtocol)
         if not hasattr(power, "set_link"):
             raise RefusedError(
-                "this target has no cable that could be pulled; take `links` out of the bench file's capabilities"
+                "no cable can be pulled here; take `links` out of the bench file's capabilities"
             )
         power.set_link(name, up)
 
@@ -207,11 +206,10 @@ class Target:
     def write(self, text: str) -> None:
         """Type on the console."""
         self.listen()
-        assert self._console is not None  # noqa: S101 - listen() made it
-        self._console.driver.write(text.encode())
+        self._driver(ConsoleProtocol).write(text.encode())
 
     def console_ended(self) -> str | None:
-        """Return why nothing is read from the console any more, None while it is."""
+        """Return why the console is not read any more, None while it is."""
         return self._console.ended if self._console else "it was not opened"
 
     def connect(self) -> list[str]:
@@ -273,7 +271,6 @@ def answer(target: Target, line: str) -> dict[str, Any]:
             "power.cut": target.cut,
             "power.shut_down": target.shut_down,
             "power.ended": target.ended,
-            "console.listen": target.listen,
             "console.write": target.write,
             "console.ended": target.console_ended,
             "links.set": target.set_link,

@@ -27,10 +27,6 @@ class LabgridConsole(ConsoleLog):
         super().__init__(link.console_log)
         self._link = link
 
-    def listen(self) -> None:
-        """Open it without switching anything on."""
-        self._link.ask("console.listen")
-
     def write(self, text: str) -> None:
         """Type `text`; a new line is part of it."""
         self._link.ask("console.write", text=text)

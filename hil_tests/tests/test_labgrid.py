@@ -53,6 +53,16 @@ def test_a_place_is_acquired_by_its_name(on_shelf: Shelf, tmp_path: Path) -> Non
         assert "acquired: None" not in on_shelf.client("-p", PLACE, "show")
 
 
+def test_a_part_of_a_places_name_is_not_its_name(on_shelf: Shelf, tmp_path: Path) -> None:
+    settings = on_shelf.bench(place='"shelf"').labgrid
+    assert settings is not None
+    with (
+        pytest.raises(LabgridError, match=r"there is no place shelf; did you mean shelf-3\?"),
+        opened(settings, tmp_path),
+    ):
+        pass
+
+
 def test_a_place_that_somebody_holds_is_refused_with_his_name(on_shelf: Shelf, tmp_path: Path) -> None:
     settings = on_shelf.bench(place=f'"{PLACE}"').labgrid
     assert settings is not None

@@ -27,7 +27,6 @@ from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from pexpect import TIMEOUT
 
 _READ_S = 0.5
-_CLIENT = Path(sys.executable).with_name("labgrid-client")
 _SSH_OPTIONS = (
     *("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
@@ -59,8 +58,10 @@ class Place:
                     f"no place with {' '.join(filters)} became free within {wait_s:.0f} s; "
                     "`labgrid-client reservations` and `who` tell who has it, `-p PLACE show` the tags of a place"
                 ) from None
-            name = self._client("-p", f"+{self._token}", "show").split("'")[1]
-        # By its exact name: the client takes a part of one for the whole.
+            name = self._shown(f"+{self._token}")
+        # labgrid's client takes a part of a name for the whole.
+        elif (nearest := self._shown(name)) != name:
+            raise RefusedError(f"there is no place {name}; did you mean {nearest}?")
         self._client("-p", name, "acquire")
         self._name = name
         return name
@@ -74,9 +75,12 @@ class Place:
         if token is not None:
             self._client("cancel-reservation", token)
 
+    def _shown(self, pattern: str) -> str:
+        return self._client("-p", pattern, "show").split("'")[1]
+
     def _client(self, *arguments: str, limit_s: float | None = None) -> str:
         done = subprocess.run(
-            [str(_CLIENT), "-x", self._coordinator, *arguments],
+            [str(Path(sys.executable).with_name("labgrid-client")), "-x", self._coordinator, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -168,26 +172,21 @@ class Target:
     def cut(self) -> None:
         """Take the supply away."""
         power = self._driver(PowerProtocol)
-        if not hasattr(power, "cut"):
+        if hasattr(power, "cut"):  # the console is the same driver, and ends with it
+            self._stop_listening()
+            power.cut()
+            self._target.deactivate(power)
+        else:
             power.off()
-            return
-        # The driver is the console as well, and both end.
-        self._stop_listening()
-        power.cut()
-        self._target.deactivate(power)
 
-    def shut_down(self, seconds: float) -> bool:
-        """Press the power button and wait; False if this target has none (a board is shut down from inside)."""
-        power = self._driver(PowerProtocol)
-        if not hasattr(power, "shut_down"):
-            return False
-        power.shut_down(seconds)
-        return True
+    def shut_down(self, seconds: float) -> None:
+        """Press a virtual robot's power button and wait; a board is shut down from inside."""
+        self._driver(PowerProtocol).shut_down(seconds)
 
     def ended(self) -> int | None:
-        """Return the code that a virtual robot has ended with; None while it runs, and for a board."""
-        power = self._driver(PowerProtocol)
-        return power.ended() if hasattr(power, "ended") else None
+        """Return the code that a virtual robot has ended with; None while it runs."""
+        code: int | None = self._driver(PowerProtocol).ended()
+        return code
 
     def set_link(self, name: str, up: bool) -> None:
         """Plug a network cable in or out."""
@@ -297,4 +296,5 @@ if __name__ == "__main__":
     # Nobody else may write where the answers go: prints and child processes get standard error.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as to_host:
         os.dup2(2, 1)
+        sys.stdout = sys.stderr  # and at once: a file would be buffered
         serve(Target(Path(sys.argv[1])), sys.stdin, to_host)

@@ -232,3 +232,12 @@ def test_an_answer_to_another_question_is_none(tmp_path: Path) -> None:
     with pytest.raises(LabgridError, match="answered question 7 instead of 1"):
         link.ask("power.on")
     link.close()
+
+
+def test_the_answer_that_an_interrupted_asker_left_is_passed_over(tmp_path: Path) -> None:
+    answers = """print('{"id": 1, "ok": true, "result": "late"}'); print('{"id": 2, "ok": true, "result": "mine"}')"""
+    link = spoken(tmp_path, f"""input(); print('{{"id": 1, "ok": true}}'); input(); {answers}; input()""")
+    assert link.ask("console.ended") is None
+    assert link.ask("console.ended") == "mine"
+    with pytest.raises(LabgridError):
+        link.close()

@@ -4,10 +4,8 @@
     {"id": 7, "ok": true, "result": null}          the answer, on what was standard output
     {"id": 7, "ok": false, "error": "..."}         or one sentence why not
 
-What labgrid and the programs it starts print goes to standard error, the log. The end of standard input ends the
-program: processes end, the place is released, the reservation cancelled.
-
-Standard library and labgrid only: nothing of Holdfast can be imported here.
+What labgrid and its programs print goes to standard error, the log. The end of standard input ends this one: processes
+end, the place is released, the reservation cancelled. Nothing of Holdfast can be imported here.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from labgrid import Environment
 from labgrid.protocol import ConsoleProtocol, PowerProtocol
@@ -139,6 +137,7 @@ class Target:
         self._target: Any = None
         self._place: Place | None = None
         self._console: Console | None = None
+        self._cut_at_the_end = False
 
     def open(
         self,
@@ -166,6 +165,7 @@ class Target:
         power = self._driver(PowerProtocol)
         if power is not self._driver(ConsoleProtocol):
             self.listen()
+        self._cut_at_the_end = hasattr(power, "cut")
         power.on()
         self.listen()
 
@@ -176,6 +176,7 @@ class Target:
             self._stop_listening()
             power.cut()
             self._target.deactivate(power)
+            self._cut_at_the_end = False
         else:
             power.off()
 
@@ -225,11 +226,14 @@ class Target:
 
     def close(self) -> None:
         """Let everything go; each step is tried though one before it failed."""
-        steps: list[Callable[[], None]] = [self._stop_listening]
+        # A virtual robot first: labgrid's ssh would wait for it to say goodbye.
+        steps: list[Callable[[], None]] = [self.cut] if self._cut_at_the_end else []
+        steps.append(self._stop_listening)
         if self._environment is not None:
             steps.append(self._environment.cleanup)
         if self._place is not None:
             steps.append(self._place.release)
+        self._environment = self._place = None
         problems = []
         for step in steps:
             try:
@@ -237,7 +241,7 @@ class Target:
             except Exception as error:
                 logging.exception("closing")
                 problems.append(sentence(error))
-        self._environment = self._target = self._place = None
+        self._target = None
         if problems:
             raise RefusedError("; ".join(problems))
 
@@ -282,19 +286,15 @@ def answer(target: Target, line: str) -> dict[str, Any]:
         return {"id": number, "ok": False, "error": sentence(error)}
 
 
-def serve(target: Target, questions: TextIO, answers: TextIO) -> None:
-    """Answer until the other side has gone."""
-    try:
-        for line in questions:
-            print(json.dumps(answer(target, line)), file=answers, flush=True)
-    finally:
-        target.close()
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     # Nobody else may write where the answers go: prints and child processes get standard error.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as to_host:
         os.dup2(2, 1)
         sys.stdout = sys.stderr  # and at once: a file would be buffered
-        serve(Target(Path(sys.argv[1])), sys.stdin, to_host)
+        target = Target(Path(sys.argv[1]))
+        try:
+            for line in sys.stdin:
+                print(json.dumps(answer(target, line)), file=to_host, flush=True)
+        finally:
+            target.close()

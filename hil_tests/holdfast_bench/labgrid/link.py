@@ -6,7 +6,9 @@ import json
 import os
 import queue
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +48,8 @@ class LabgridLink:
         self._asked = 0
         self._one_at_a_time = threading.Lock()
         self._answers: queue.Queue[str] = queue.Queue()
+        # labgrid leaves a folder behind for each login that fails.
+        self._scratch = tempfile.TemporaryDirectory(prefix="holdfast-labgrid-")
         argv = command or [str(ensure_environment() / "python"), "-I", str(AGENT), str(self.console_log)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -54,7 +58,7 @@ class LabgridLink:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**_without_labgrid(os.environ), **(environment or {})},
+                env={**_without_labgrid(os.environ), "TMPDIR": self._scratch.name, **(environment or {})},
                 # Ctrl-C is for us: the agent ends by the end of its input, and releases the place first.
                 start_new_session=True,
             )
@@ -93,17 +97,22 @@ class LabgridLink:
             self._process.stdin.flush()
         except (OSError, ValueError):
             raise self._gone(do) from None
-        try:
-            line = self._answers.get(timeout=limit_s)
-        except queue.Empty:
-            self._kill()
-            raise LabgridError(
-                f"labgrid did not answer {do} within {limit_s:.0f} s and was ended; the end of {self.log}:\n"
-                f"{tail_of(self.log)}"
-            ) from None
-        if not line:
-            raise self._gone(do)
-        return self._result(do, line)
+        end = time.monotonic() + limit_s
+        while True:
+            try:
+                line = self._answers.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                self._kill()
+                raise LabgridError(
+                    f"labgrid did not answer {do} within {limit_s:.0f} s and was ended; the end of {self.log}:\n"
+                    f"{tail_of(self.log)}"
+                ) from None
+            if not line:
+                raise self._gone(do)
+            answer = self._read_answer(do, line)
+            # Whoever asked before was interrupted (Ctrl-C) and did not stay for this one.
+            if answer["id"] is None or answer["id"] >= self._asked:
+                return self._result(do, answer)
 
     def close(self) -> None:
         """End the agent: processes end, the place is released.
@@ -123,24 +132,29 @@ class LabgridLink:
             except subprocess.TimeoutExpired:
                 self._kill()
             self._reader.join()
+            self._scratch.cleanup()
 
-    def _result(self, do: str, line: str) -> Any:
+    def _read_answer(self, do: str, line: str) -> dict[str, Any]:
         try:
-            answer = json.loads(line)
-            number, ok = answer["id"], answer["ok"]
+            answer: dict[str, Any] = json.loads(line)
+            if not isinstance(answer["id"], int | None) or not isinstance(answer["ok"], bool):
+                raise TypeError
         except (ValueError, KeyError, TypeError):
             self._kill()
             raise LabgridError(
                 f"labgrid's agent answered {do} with what is no answer and was ended: {line.rstrip()[:200]!r}; "
                 f"is something printing to its standard output? (log: {self.log})"
             ) from None
-        if number != self._asked:
+        return answer
+
+    def _result(self, do: str, answer: dict[str, Any]) -> Any:
+        if answer["id"] != self._asked:
             self._kill()
             raise LabgridError(
-                f"labgrid's agent answered question {number} instead of {self._asked} ({do}) and was ended "
+                f"labgrid's agent answered question {answer['id']} instead of {self._asked} ({do}) and was ended "
                 f"(log: {self.log})"
             )
-        if not ok:
+        if not answer["ok"]:
             raise LabgridError(f"labgrid: {do}: {answer.get('error')} (log: {self.log})")
         return answer.get("result")
 

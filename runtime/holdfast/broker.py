@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import os
+import random
 import secrets
 import socket
 from collections.abc import Sequence
@@ -15,12 +18,19 @@ from holdfast.child import Child
 from holdfast.domain import jetstream_domain
 
 _READY_S = 15.0
+_LISTENING = range(20_000, 32_000)  # below Linux's range for outgoing connections
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody uses at this moment."""
-    with socket.create_server((host, 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a TCP port that nobody uses at this moment, and that the kernel gives to no outgoing connection.
+
+    Raises:
+        OSError: there is none.
+    """
+    for port in random.sample(_LISTENING, len(_LISTENING)):
+        with contextlib.suppress(OSError), socket.create_server((host, port)):
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port on {host} from {_LISTENING[0]} to {_LISTENING[-1]}")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast_bench.guest.scenario_file import parse_scenario
+from holdfast_bench.guest.scenario_file import Scenario
 from holdfast_bench.play_scenario import play_on
 from holdfast_bench.vm_bench import VmBench
 
 
 def test_a_scenario_plays_on_the_robot_from_outside(bench: VmBench) -> None:
-    scenario = parse_scenario(
+    scenario = Scenario.model_validate(
         {
             "shows": "the link goes and comes back while tasks are given",
             "robot": "arm.toml",

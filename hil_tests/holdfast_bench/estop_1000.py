@@ -9,6 +9,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from holdfast.session import env_lines
 from holdfast_bench.guest.gpio_sim import ENABLE_LEVEL, ENABLE_LINE, line_name
 from holdfast_bench.plots import plot_reactions
 from holdfast_bench.result import BenchError, scenario_directory
@@ -27,7 +28,7 @@ _ENVIRONMENT = {
 }
 _ENABLE_LINE = {
     "holdfast.gpio-sim": "1",
-    "holdfast.env": "".join(f"{key}={value}\n" for key, value in _ENVIRONMENT.items()),
+    "holdfast.env": env_lines(_ENVIRONMENT),
 }
 
 Trial = dict[str, Any]

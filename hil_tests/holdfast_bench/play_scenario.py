@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from holdfast.command import errors as terminal
+from holdfast.session import env_lines
 from holdfast_bench.facade import OUTSIDE
 from holdfast_bench.guest.fleet_beside import hub_beside
 from holdfast_bench.guest.scenario_file import Link, Scenario
@@ -29,9 +30,7 @@ def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
     if scenario.fleet:
         credentials["holdfast.fleet-url"] = hub_beside().leaf_url
     if scenario.environment:
-        credentials["holdfast.env"] = "".join(
-            f"{key}={value}\n" for key, value in scenario.environment.items()
-        )
+        credentials["holdfast.env"] = env_lines(scenario.environment)
     return run_in_guest(
         {"name": "play", "scenario": scenario.model_dump(mode="json", exclude_none=True)},
         name=name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from holdfast.toml_positions import key_lines, line_of
-from holdfast_bench.guest.scenario_file import Scenario, parse_scenario
+from holdfast_bench.guest.scenario_file import Scenario
 from holdfast_bench.result import BenchError
 from holdfast_image.build import repository_root
 
@@ -27,7 +27,7 @@ def load_scenario(file: Path) -> Scenario:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        return parse_scenario(tomllib.loads(text))
+        return Scenario.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BenchError(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

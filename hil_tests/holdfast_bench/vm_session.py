@@ -12,7 +12,7 @@ from holdfast.broker import Hub, start_broker
 from holdfast.child import Child
 from holdfast.errors import UnreachableError
 from holdfast.fleet import gather, is_ready
-from holdfast.session import RELAXED, Report, in_words
+from holdfast.session import RELAXED, Report, env_lines, in_words
 from holdfast.target import MachineTarget
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.accelerator import choose_accelerator
@@ -98,7 +98,7 @@ class VmSession:
             credentials = {
                 "holdfast.robot-id": self.robot_id,
                 "holdfast.fleet-url": self._hub.leaf_url,
-                "holdfast.env": "".join(f"{key}={value}\n" for key, value in environment.items()),
+                "holdfast.env": env_lines(environment),
             }
             if self._robot_file is not None:
                 credentials["holdfast.robot-toml"] = self._robot_file.read_text(encoding="utf-8")

@@ -25,6 +25,11 @@ A virtual machine whose host is busy stands still for two seconds at times.
 """
 
 
+def env_lines(environment: Mapping[str, str]) -> str:
+    """Return such an environment as the credential `holdfast.env` carries it."""
+    return "".join(f"{key}={value}\n" for key, value in environment.items())
+
+
 def in_words(environment: Mapping[str, str]) -> str:
     """Return such an environment as a person reads it: "safety.core_timeout_ms = 1000, ..."."""
     return ", ".join(

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -34,7 +35,6 @@ from holdfast_bench.guest.scenario_file import (
     Inputs,
     Scenario,
     Task,
-    parse_scenario,
 )
 
 _POLL_S = 1.0
@@ -108,7 +108,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
     Raises:
         ScenarioError: the robot did not get ready, an event could not be caused, or it did not end as expected.
     """
-    scenario = parse_scenario(request["scenario"])
+    scenario = Scenario.model_validate(request["scenario"])
     await rig.ready()
     async with AsyncExitStack() as stack:
         hub_url = await stack.enter_async_context(rig.fleet()) if scenario.fleet else None
@@ -151,12 +151,14 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
     return result
 
 
-async def _join(hub_url: str, robot: str) -> None:
+async def _join(hub_url: str, robot: str) -> dict[str, Any]:
+    """Wait until the robot is a member of the fleet, have it gathered from, and return its status."""
+
     async def member() -> bool:
         return await is_ready(hub_url, robot)
 
     await until("the robot is a member of the fleet", member, _POLL_S, _PATIENCE_S)
-    await gather(hub_url, robot)
+    return (await gather(hub_url, robot))[0]
 
 
 def timetable(scenario: Scenario) -> list[tuple[float, Event]]:
@@ -202,12 +204,7 @@ async def _account(hub_url: str, robot: str, boot: int, tasks: list[str]) -> dic
     Raises:
         ScenarioError: something is missing, came twice or out of order.
     """
-
-    async def member() -> bool:
-        return await is_ready(hub_url, robot)
-
-    await until("the robot is a member of the fleet again", member, _POLL_S, _PATIENCE_S)
-    status, _ = await gather(hub_url, robot)
+    status = await _join(hub_url, robot)
     recorded = int(status["worker"]["telemetry"]["sequence"])
     results: list[dict[str, Any]] = []
     telemetry: list[int] = []
@@ -226,9 +223,9 @@ async def _account(hub_url: str, robot: str, boot: int, tasks: list[str]) -> dic
         raise ScenarioError(
             f"{error}; no result of {missing or 'none'}; telemetry up to {telemetry[-1:] or 'none'} of {recorded}"
         ) from None
-    counts = {task: sum(result["id"] == task for result in results) for task in tasks}
-    twice = sorted(task for task, count in counts.items() if count != 1)
-    failed = sorted(result["id"] for result in results if result["id"] in counts and not result["ok"])
+    counts = Counter(result["id"] for result in results)
+    twice = sorted(task for task in tasks if counts[task] != 1)
+    failed = sorted(result["id"] for result in results if result["id"] in tasks and not result["ok"])
     gaps = sum(later - earlier != 1 for earlier, later in itertools.pairwise(telemetry))
     if twice or failed or gaps:
         raise ScenarioError(
@@ -236,7 +233,7 @@ async def _account(hub_url: str, robot: str, boot: int, tasks: list[str]) -> dic
         )
     return {
         "tasks": len(tasks),
-        "results": len(counts),
+        "results": sum(counts[task] for task in tasks),
         "telemetry": {"first": telemetry[0], "last": telemetry[-1], "received": len(telemetry), "gaps": gaps},
     }
 

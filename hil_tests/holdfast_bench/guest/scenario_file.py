@@ -6,7 +6,7 @@ Times are seconds of the robot's clock since the start, when the controller runs
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -202,12 +202,3 @@ class Scenario(_Strict):
         if self.expect.fleet is not None and not self.fleet:
             raise ValueError("expect.fleet needs a fleet; write fleet = true")
         return self
-
-
-def parse_scenario(document: dict[str, Any]) -> Scenario:
-    """Return the scenario of a document that was read already.
-
-    Raises:
-        pydantic.ValidationError: it is none.
-    """
-    return Scenario.model_validate(document)

@@ -24,4 +24,5 @@ def run(seconds: int = SECONDS, sabotage: str | None = None) -> dict[str, Any]:
         virtual_s=seconds,
         limit_s=1800.0 + 20 * seconds,
         credentials=example_robot("quadruped.toml"),
+        drive=True,
     )

@@ -33,12 +33,14 @@ def run_in_guest(
     virtual_s: int,
     limit_s: float,
     credentials: Mapping[str, str] | None = None,
+    drive: bool = False,
     on_line: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Boot the image, let holdfast_bench.guest run the scenario `request["name"]`, and return what it measured.
 
     `name` is that of the run: its folder below build/bench.
-    `virtual_s` is about how long it takes on the guest's clock, `limit_s` how long it may take here.
+    `virtual_s` is about how long it takes on the guest's clock, `limit_s` how long it may take here. With a
+    `drive` a load on the disk is one on an empty drive, whose interrupts come at moments that no run can repeat.
 
     Raises:
         BenchError: the guest reported an error, or nothing.
@@ -62,6 +64,7 @@ def run_in_guest(
             request,
             directory=scenario_directory(name),
             credentials=credentials,
+            drive=drive,
             limit_s=limit_s,
             on_line=on_line,
             on_clock=on_clock,

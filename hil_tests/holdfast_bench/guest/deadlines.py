@@ -12,6 +12,7 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
 from holdfast.layout import SegmentReader, load_layout
 from holdfast_bench.guest.loop_figures import LoopFigures
+from holdfast_bench.guest.processor_time import ProcessorTime
 from holdfast_bench.guest.sabotage import sabotage
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, load_beside, stress, until
 
@@ -57,9 +58,10 @@ async def measure_loop(
         segment = await core.segment(layout)
         with load_beside(load):
             figures = LoopFigures(segment, layout)
+            processor = ProcessorTime()
             report.line(event="start", cycle=figures.first_cycle)
             await _cycles_reached(segment, figures.first_cycle + seconds * 1000, report)
-            measured = figures.until_now()
+            measured = {**figures.until_now(), "processor": processor.shares()}
             report.line(histograms=figures.histograms())
         status = await core.status()
         latch = await safety.status()

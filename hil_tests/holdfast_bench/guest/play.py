@@ -1,7 +1,7 @@
 """Plays a scenario file (holdfast_bench.scenario_file) on the robot that this process runs on.
 
 Every event and every reaction of the robot is a line {"t_s", "event", ...}. Their times are those of the robot's
-monotonic clock, in whole tenths of a second since the start: two runs in virtual time give the same lines.
+monotonic clock, in milliseconds since the start; two runs in virtual time give the same lines.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from holdfast_bench.guest import actions
 from holdfast_bench.guest.deadlines import arm
 from holdfast_bench.guest.fleet_streams import stream_messages
 from holdfast_bench.guest.loop_figures import LoopFigures
+from holdfast_bench.guest.processor_time import ProcessorTime
 from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, until
 from holdfast_bench.guest.scenario_file import (
     Command,
@@ -57,7 +58,7 @@ class Log:
     def add(self, event: str, at_s: float | None = None, **fields: Any) -> None:
         """Note what happens now, or happened at `at_s`."""
         moment_s = self.now_s if at_s is None else at_s
-        line = {"t_s": int(moment_s * 10 + 1e-6) / 10, "event": event, **fields}
+        line = {"t_s": round(moment_s, 3), "event": event, **fields}
         self.events.append(line)
         self._report.line(**line)
 
@@ -123,6 +124,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
         segment = stack.enter_context(contextlib.closing(await core.segment(layout)))
         latch = stack.enter_context(contextlib.closing(await safety.segment(layout)))
         figures = LoopFigures(segment, layout)
+        processor = ProcessorTime()
         log = Log(report)
         watch = Watch(segment, latch, layout, log)
         watching = asyncio.create_task(watch.run(scenario.watch_ms / 1000))
@@ -134,7 +136,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
         watch.note()
         watching.cancel()
         log.add("end")
-        result = {"shows": scenario.shows, **figures.until_now()}
+        result = {"shows": scenario.shows, **figures.until_now(), "processor": processor.shares()}
         report.line(histograms=figures.histograms())
         status, stop = await core.status(), await safety.status()
         result |= {

@@ -21,7 +21,10 @@ from holdfast_bench.guest.fleet_beside import pull_cable, start_hub_beside
 
 T = TypeVar("T")
 _CONTROLLERS = Path("/usr/share/holdfast/controllers")
-_SCRATCH = "/var/tmp"  # noqa: S108 - a disk, in a bench image
+LOAD_DRIVE = "holdfast-load"
+"""Serial number of an empty drive for loads: nobody's disk is formatted by mistake."""
+_DRIVE = Path(f"/dev/disk/by-id/virtio-{LOAD_DRIVE}")
+_SCRATCH = Path("/run/holdfast-bench/scratch")
 _READY_POLL_S = 5.0
 _READY_POLLS = 60
 
@@ -185,12 +188,7 @@ def load_beside(command: Sequence[str]) -> Iterator[None]:
     Raises:
         ScenarioError: it ended by itself: there was no load.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=_SCRATCH if Path(_SCRATCH).is_dir() else None,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = subprocess.Popen(command, cwd=_scratch(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
         if process.poll() is not None:
@@ -200,6 +198,18 @@ def load_beside(command: Sequence[str]) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
+
+
+def _scratch() -> Path | None:
+    """Return a folder on the machine's empty drive, where it has one: a load on the disk is for that."""
+    if not _DRIVE.is_block_device():
+        return None
+    _SCRATCH.mkdir(parents=True)
+    for command in (("mkfs.ext4", "-q", "-F", _DRIVE), ("mount", _DRIVE, _SCRATCH)):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ScenarioError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+    return _SCRATCH
 
 
 async def until(what: str, probe: Callable[[], Awaitable[T | None]], poll_s: float, limit_s: float) -> T:

@@ -41,7 +41,8 @@ class QemuProcess:
         monitor, number = pair()
         argv += ["-chardev", f"socket,id=qmp,fd={number}", "-mon", "chardev=qmp,mode=control"]
         if ports:
-            argv += ["-device", "virtio-serial-pci"]
+            # By its own thread QEMU would answer at another of the guest's instructions each time.
+            argv += ["-device", "virtio-serial-pci,ioeventfd=off"]
         for index, name in enumerate(ports):
             self.ports[name], number = pair()
             argv += ["-chardev", f"socket,id=port{index},fd={number}"]

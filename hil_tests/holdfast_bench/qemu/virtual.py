@@ -3,6 +3,9 @@
 One processor, kernel and initrd started directly (firmware's time-outs would pass while it waits for real
 I/O), no network. The scenario runs inside, by holdfast-scenario.service; it reports JSON lines by a
 virtio-serial port and ends the machine with a code that neither a crash nor a power-off gives.
+
+The disk is a memory module, so that nothing comes from outside and a run can be repeated exactly: a drive answers
+when the host has read from its own, at another of the guest's instructions each time. There is one for who asks for it.
 """
 
 from __future__ import annotations
@@ -17,15 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from holdfast_bench.guest.scenario import LOAD_DRIVE
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
-from holdfast_bench.qemu.machine import MACHINE, disk_arguments, make_overlay
+from holdfast_bench.qemu.machine import MACHINE
 from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
 from holdfast_image.build import Image
 from holdfast_image.guest.debug_exit import EXIT_CODE, PORT
 
 RESULT_PORT = "holdfast.result"
+_MEMORY_MIB = 2048
+_DRIVE_BYTES = 1 << 30
 _POLL_S = 0.5
+# What the guest takes for the date and for random is the same in each run.
+_REPEATED = ("-rtc", "base=2026-01-01,clock=vm", "-seed", "1")
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,14 @@ def run_virtual(
     *,
     directory: Path,
     credentials: Mapping[str, str] | None = None,
+    drive: bool = False,
     limit_s: float = 1800.0,
-    memory_mib: int = 2048,
     on_line: Callable[[dict[str, Any]], None] = lambda line: None,
     on_clock: Callable[[float], None] = lambda virtual_s: None,
 ) -> VirtualRun:
     """Run `scenario` (the credential holdfast.scenario) in the bench image and return what it reported.
 
+    `drive`: the guest has an empty drive as well.
     `on_line` sees each line as it comes, `on_clock` the guest's clock in seconds; both in this thread.
 
     Raises:
@@ -61,10 +70,10 @@ def run_virtual(
     console = ConsoleLog(folder / "console.log")
     began = time.monotonic()
     with image.in_use():
-        make_overlay(image, folder)
-        arguments = _arguments(
-            image, {"holdfast.scenario": json.dumps(scenario), **(credentials or {})}, memory_mib
-        )
+        given = {"holdfast.scenario": json.dumps(scenario), **(credentials or {})}
+        arguments = [*_arguments(image), *credential_arguments(given)]
+        if drive:
+            arguments += _empty_drive(folder)
         process = QemuProcess(image, folder, arguments, ports=[RESULT_PORT])
         lines = _LineReader(process.ports[RESULT_PORT])
         seen = 0
@@ -96,29 +105,29 @@ def run_virtual(
     return VirtualRun(lines.lines, max(clock, lines.clock_s), time.monotonic() - began)
 
 
-def _arguments(image: Image, credentials: Mapping[str, str], memory_mib: int) -> list[str]:
+def _arguments(image: Image) -> list[str]:
+    size = (image.directory / "image.raw").stat().st_size
+    # Of the image's file the guest changes a private copy.
+    file = f"mem-path={IMAGE}/image.raw,size={size},share=off,readonly=on,rom=off"
     return [
-        *(
-            "-machine",
-            MACHINE,
-            "-cpu",
-            "max",
-            "-smp",
-            "1",
-            "-m",
-            str(memory_mib),
-            "-nodefaults",
-            "-display",
-            "none",
-        ),
-        *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-no-reboot"),
+        *("-machine", f"{MACHINE},nvdimm=on", "-m", f"{_MEMORY_MIB}M,slots=1,maxmem=16G"),
+        *("-object", f"memory-backend-file,id=disk,{file}", "-device", "nvdimm,memdev=disk"),
+        *("-cpu", "max", "-smp", "1", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", *_REPEATED),
         *("-kernel", f"{IMAGE}/image.vmlinuz", "-initrd", f"{IMAGE}/image.initrd"),
         # Kernel messages show the guest's clock.
         *("-append", f"{image.command_line} loglevel=7"),
-        *disk_arguments(cache="unsafe"),
         *("-device", f"isa-debug-exit,iobase={PORT:#x},iosize=1"),
         *("-chardev", f"file,id=console,path={FOLDER}/console.log", "-serial", "chardev:console"),
-        *credential_arguments(credentials),
+    ]
+
+
+def _empty_drive(folder: Path) -> list[str]:
+    with (folder / "drive.raw").open("wb") as file:
+        file.truncate(_DRIVE_BYTES)
+    return [
+        *("-drive", f"if=none,id=drive,file={FOLDER}/drive.raw,format=raw,cache=unsafe,discard=unmap"),
+        *("-device", f"virtio-blk-pci,drive=drive,serial={LOAD_DRIVE}"),
     ]
 
 

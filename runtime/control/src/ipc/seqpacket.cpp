@@ -131,6 +131,11 @@ std::vector<int> numbers_of(const std::vector<FileDescriptor>& descriptors) {
     return numbers;
 }
 
+bool hung_up(int socket) {
+    pollfd waiting{socket, POLLRDHUP, 0};
+    return ::poll(&waiting, 1, 0) != 0;
+}
+
 class SeqpacketServer final : public Server {
   public:
     SeqpacketServer(std::filesystem::path path, FileDescriptor listener, Handler handler, Closed closed)
@@ -167,7 +172,9 @@ class SeqpacketServer final : public Server {
         ucred credentials{};
         socklen_t size = sizeof credentials;
         if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return;
-        connections_.push_back({std::move(fd), {++last_connection_, credentials.pid, credentials.uid}});
+        connections_.push_back(
+            {std::move(fd),
+             {.connection = ++last_connection_, .pid = credentials.pid, .uid = credentials.uid}});
     }
 
     void answer(Connection& connection) {
@@ -182,6 +189,7 @@ class SeqpacketServer final : public Server {
                 reply(connection, {refusal(received.why), {}});
                 return;
             case Received::Kind::kMessage:
+                connection.peer.gone = hung_up(connection.fd.get());
                 reply(connection, handle(connection.peer, std::move(received.message)));
                 return;
         }
@@ -230,10 +238,7 @@ class SeqpacketClient final : public Client {
   public:
     SeqpacketClient(std::string path, FileDescriptor fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
-    bool is_open() const override {
-        pollfd waiting{fd_.get(), POLLRDHUP, 0};
-        return fd_ && ::poll(&waiting, 1, 0) == 0;
-    }
+    bool is_open() const override { return fd_ && !hung_up(fd_.get()); }
 
     Expected<Message> request(const json& body, const std::vector<int>& descriptors,
                               int timeout_ms) override {

@@ -21,6 +21,7 @@ struct Peer {
     int connection{};  // tells connections of one server apart
     pid_t pid{};
     uid_t uid{};
+    bool gone{};  // it had closed its end when its request was taken: nobody waits for the answer
     // True for root and for the user the server runs as: who may arm and reset.
     [[nodiscard]] bool privileged() const;
 };

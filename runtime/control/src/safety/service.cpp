@@ -148,7 +148,10 @@ Message Service::handle(const ipc::Peer& peer, Message request) {
                   "\"; known are attach, detach, heartbeat, segment, estop, reset, status");
 }
 
+// Hazard: a stop that nobody caused. A peer whose patience ended while this daemon started or stood still has
+// attached on another connection by now, or will; taken at its word here it would be lost at once.
 Message Service::attach(const ipc::Peer& peer, Message request) {
+    if (peer.gone) return refuse("the connection was closed before the daemon came to it; attach again");
     const std::string role = text_or_nothing(request.body, "role");
     if (peer.connection == core_connection_ || peer.connection == worker_connection_) {
         return refuse("this connection is attached already; detach first");

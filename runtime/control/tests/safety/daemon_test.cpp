@@ -386,6 +386,23 @@ TEST_F(DaemonTest, HasOneCoreAndOneWorker) {
     EXPECT_EQ(status()["latched"], false);
 }
 
+TEST_F(DaemonTest, WhoLeftBeforeItsTurnIsNeitherAttachedNorLost) {
+    start();
+    const auto segment = std::move(shm::Writer<shm::StateSegment>::create().value());
+    safety_->signal(SIGSTOP);
+    EXPECT_FALSE(connect()->request({{"op", "attach"}, {"role", "core"}}, {segment.fd()}, 0));
+    EXPECT_FALSE(connect()->request({{"op", "attach"}, {"role", "worker"}}, {}, 0));
+    safety_->signal(SIGCONT);
+    start_core();
+    EXPECT_EQ(status()["latched"], false) << status();
+    EXPECT_EQ(status()["worker"]["attached"], false);
+    // To stop is another matter: nobody has to wait for that.
+    safety_->signal(SIGSTOP);
+    EXPECT_FALSE(connect()->request({{"op", "estop"}}, {}, 0));
+    safety_->signal(SIGCONT);
+    EXPECT_TRUE(eventually([&] { return latched(); }));
+}
+
 TEST_F(DaemonTest, TellsSystemdThatItIsReadyAndAlive) {
     const FileDescriptor listener(::socket(AF_UNIX, SOCK_DGRAM, 0));
     sockaddr_un address{};

@@ -1,0 +1,15 @@
+"""Two runs of one scenario are one and the same: whoever saw something once can see it again."""
+
+from __future__ import annotations
+
+from holdfast_bench.play_scenario import play_virtual
+from holdfast_bench.scenarios import find_scenario
+
+
+def test_two_runs_of_a_scenario_give_the_same_events() -> None:
+    first, second = (play_virtual(*find_scenario("faults")) for _ in range(2))
+    assert first["events"] == second["events"]
+    assert len(first["events"]) > 10
+    # Not only to the millisecond of the log: each latency, to the microsecond.
+    for figure in ("cycles", "missed", "wake_us", "cycle_us", "phases_us"):
+        assert first[figure] == second[figure]

@@ -107,7 +107,7 @@ def run(target: Target, count: int = COUNT, seed: int = 1, answer_limit_s: float
     Raises:
         BenchError: it did not come back, or something was lost; names the seed that repeats it.
     """
-    ledger = Ledger()
+    ledger = Ledger(controller=_active(target.robot))
     cuts = [Cut.drawn(seed + number) for number in range(count)]
     boots_s = []
     for number, cut in enumerate(cuts, 1):
@@ -206,11 +206,16 @@ def _source(name: str) -> Path:
 # --- what must be there afterwards -------------------------------------------------------------------------------
 
 
+def _active(robot: Robot) -> str:
+    """Return the SHA-256 of the core's controller, "" without one."""
+    return str((robot.control()["controller"] or {}).get("sha256", ""))
+
+
 def _check(target: Target, ledger: Ledger, answer_limit_s: float) -> None:
     robot = target.robot
     if (integrity := robot.ask("integrity")) != {"ok": True, "integrity_check": ["ok"]}:
         raise BenchError(f"the worker's database is damaged: {integrity}")
-    active = (robot.control()["controller"] or {}).get("sha256", "")
+    active = _active(robot)
     if active not in {ledger.controller, ledger.under_way}:
         raise BenchError(f"the controller is {active or 'none'}, not {ledger.controller or 'none'}")
     ledger.controller, ledger.under_way = active, ""

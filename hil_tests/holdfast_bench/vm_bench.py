@@ -20,11 +20,12 @@ _READY_LIMIT_S = 600.0
 
 
 class HeededPower:
-    """A supply that lets somebody look at the robot before the power is cut."""
+    """A supply that has the robot looked at before the power is cut; one that still boots cannot be asked."""
 
-    def __init__(self, supply: Power, before_cut: Callable[[], None]) -> None:
+    def __init__(self, supply: Power, look: Callable[[], None]) -> None:
         self._supply = supply
-        self._before_cut = before_cut
+        self._look = look
+        self.robot_is_up = False
 
     def on(self) -> None:
         """Start the robot."""
@@ -32,11 +33,14 @@ class HeededPower:
 
     def off(self) -> None:
         """Shut it down in good order."""
+        self.robot_is_up = False
         self._supply.off()
 
     def cut(self) -> None:
         """Have it looked at, then take the supply away."""
-        self._before_cut()
+        if self.robot_is_up:
+            self._look()
+        self.robot_is_up = False
         self._supply.cut()
 
 
@@ -49,6 +53,8 @@ class VmBench:
         """The robot, over its management link."""
         self.before_cut: Callable[[], None] | None = None
         """Called before the power is cut: the last chance to read what the robot has not yet written to its disk."""
+        self.power = HeededPower(session.vm, self._look)
+        """Its supply."""
         self._runner = runner
 
     @classmethod
@@ -77,11 +83,6 @@ class VmBench:
         return self.session.robot_id
 
     @property
-    def power(self) -> Power:
-        """Its supply."""
-        return HeededPower(self.session.vm, self.before_cut) if self.before_cut else self.session.vm
-
-    @property
     def console(self) -> Console:
         """Its serial console."""
         return self.session.vm.console
@@ -108,7 +109,9 @@ class VmBench:
 
     def wait_ready(self) -> float:
         """Wait until the robot is ready; returns the seconds since power-on."""
-        return self._runner.run(self.session.wait_ready(_READY_LIMIT_S))
+        ready_s = self._runner.run(self.session.wait_ready(_READY_LIMIT_S))
+        self.power.robot_is_up = True
+        return ready_s
 
     def operator_estop(self, reason: str) -> None:
         """Stop the robot from the workstation, through the hub."""
@@ -128,6 +131,10 @@ class VmBench:
         return self._runner.run(
             stream_messages(self.session.hub.url, stream, f"holdfast.{self.robot_id}.{subject}")
         )
+
+    def _look(self) -> None:
+        if self.before_cut is not None:
+            self.before_cut()
 
 
 def _commit() -> str:

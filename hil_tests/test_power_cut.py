@@ -7,6 +7,9 @@ import pytest
 from holdfast_bench import power_cut
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet")
+
+
 _UNSEEN = pytest.mark.expect_fault(
     "^journal$", reason="a robot that is cut off while it boots cannot be asked"
 )

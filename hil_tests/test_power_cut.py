@@ -10,19 +10,7 @@ from holdfast_bench.vm_bench import VmBench
 pytestmark = pytest.mark.needs("fleet")
 
 
-_UNSEEN = pytest.mark.expect_fault(
-    "^journal$", reason="a robot that is cut off while it boots cannot be asked"
-)
-
-
-@pytest.mark.parametrize(
-    ("seed", "kind"),
-    [
-        pytest.param(2, "booting", marks=_UNSEEN),
-        pytest.param(5, "writing"),
-        pytest.param(12, "deploying"),
-    ],
-)
+@pytest.mark.parametrize(("seed", "kind"), [(2, "booting"), (5, "writing"), (12, "deploying")])
 def test_a_power_cut_loses_nothing_that_was_acknowledged(bench: VmBench, seed: int, kind: str) -> None:
     result = power_cut.run(bench, count=1, seed=seed)
     assert result["kinds"][kind] == 1

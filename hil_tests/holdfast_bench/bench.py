@@ -52,6 +52,7 @@ class Bench(ABC):
         """Its supply."""
         self.before_cut: Callable[[], None] | None = None
         """Called before the supply goes: the last chance to read what the robot has not yet written to its disk."""
+        self._ready = False
 
     @property
     def hub_url_inside(self) -> str | None:
@@ -60,7 +61,9 @@ class Bench(ABC):
 
     def wait_ready(self) -> float:
         """Wait until the robot is ready; returns the seconds since power-on."""
-        return self._until_ready()
+        seconds = self._until_ready()
+        self._ready = True
+        return seconds
 
     @abstractmethod
     def wait_for_unit(self, unit: str) -> None:
@@ -90,8 +93,10 @@ class Bench(ABC):
     def _back_end(self) -> str: ...
 
     def _look(self) -> None:
-        if self.before_cut is not None:
+        # A robot that boots cannot be asked, and waiting for its answer would put off the cut.
+        if self._ready and self.before_cut is not None:
             self.before_cut()
+        self._ready = False
 
 
 def _commit() -> str:

@@ -208,12 +208,20 @@ def _holdfast(*arguments: str) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_a_scenario_that_the_bench_cannot_do_is_refused_before_anything_is_booted() -> None:
-    code, said = _holdfast("offline", "--bench", str(benches_folder() / "pi5.toml"))
+@pytest.mark.parametrize(
+    ("scenario", "lacking"),
+    [
+        ("offline", "fleet, links, simulated-drives"),
+        ("power-cut", "fleet"),
+        ("offline-5min", "fleet, fresh-machine, links"),  # a scenario file
+    ],
+)
+def test_a_scenario_that_the_bench_cannot_do_is_refused_before_anything_is_booted(
+    scenario: str, lacking: str
+) -> None:
+    code, said = _holdfast(scenario, "--bench", str(benches_folder() / "pi5.toml"))
     assert code == 1
-    assert said["error"] == (
-        "the bench pi5 does not offer fleet, links, simulated-drives, which offline needs"
-    )
+    assert said["error"] == f"the bench pi5 does not offer {lacking}, which {scenario} needs"
 
 
 def test_a_bench_of_the_guests_clock_runs_nothing_in_real_time() -> None:

@@ -38,7 +38,8 @@ def board(on_shelf: Shelf, tmp_path: Path) -> Iterator[Board]:
 def test_a_reservation_gives_the_place_to_one_and_gives_it_back(on_shelf: Shelf, tmp_path: Path) -> None:
     settings = on_shelf.bench(reserve='{ board = "simulated" }').labgrid
     assert settings is not None
-    with opened(settings, tmp_path):
+    with opened(settings, tmp_path) as board:
+        assert board.place == PLACE
         held = on_shelf.client("-p", PLACE, "show")
         assert "acquired: None" not in held
         assert "state: acquired" in on_shelf.client("reservations")

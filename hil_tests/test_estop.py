@@ -7,6 +7,8 @@ import pytest
 from holdfast_bench.estop import CASES, Case, run_case
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet", "simulated-drives")
+
 _FAILED = pytest.mark.expect_fault(
     "^controller: |the controller .* failed at tick", reason="the case is a controller that fails"
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast_bench.bench import Bench
 from holdfast_bench.qemu import MachineError
 from holdfast_bench.robot import wait_until
-from holdfast_bench.vm_bench import VmBench
 from holdfast_image.build import build_image, repository_root
 
 pytestmark = pytest.mark.vm
@@ -24,16 +24,16 @@ _UPDATE_UNITS = (
 )
 
 
-def said(bench: VmBench, command: str) -> str:
+def said(bench: Bench, command: str) -> str:
     return bench.robot.shell.run(command).stdout.strip()
 
 
-def test_kernel_is_realtime_and_lets_loops_run(bench: VmBench) -> None:
+def test_kernel_is_realtime_and_lets_loops_run(bench: Bench) -> None:
     assert said(bench, "cat /sys/kernel/realtime") == "1"
     assert said(bench, "cat /proc/sys/kernel/sched_rt_runtime_us") == "-1"
 
 
-def test_loops_have_their_policies_and_locked_memory(bench: VmBench) -> None:
+def test_loops_have_their_policies_and_locked_memory(bench: Bench) -> None:
     threads = said(
         bench, "ps -eLo cls,rtprio,comm --no-headers | awk '$1 == \"FF\" {print $2, $3}'"
     ).splitlines()
@@ -45,7 +45,7 @@ def test_loops_have_their_policies_and_locked_memory(bench: VmBench) -> None:
     assert int(locked) > 0
 
 
-def test_nothing_but_ssh_listens_outside(bench: VmBench) -> None:
+def test_nothing_but_ssh_listens_outside(bench: Bench) -> None:
     listening = said(bench, "ss -lntuH | awk '{print $1, $5}'").splitlines()
     outside = [place for place in listening if not place.split()[1].startswith(("127.", "[::1]"))]
     # The DHCP client's answers come to port 68.
@@ -54,23 +54,23 @@ def test_nothing_but_ssh_listens_outside(bench: VmBench) -> None:
     }
 
 
-def test_nobody_has_a_password(bench: VmBench) -> None:
+def test_nobody_has_a_password(bench: Bench) -> None:
     hashes = said(bench, "cut -d: -f2 /etc/shadow").splitlines()
     assert all(entry.startswith(("!", "*")) for entry in hashes)
     assert "passwordauthentication no" in said(bench, "sshd -T")
 
 
-def test_the_system_does_not_update_itself(bench: VmBench) -> None:
+def test_the_system_does_not_update_itself(bench: Bench) -> None:
     for unit in _UPDATE_UNITS:
         assert said(bench, f"systemctl is-enabled {unit} || true") == "masked"
 
 
-def test_identity_is_this_robots_own(bench: VmBench) -> None:
+def test_identity_is_this_robots_own(bench: Bench) -> None:
     assert len(said(bench, "cat /etc/machine-id")) == 32
     assert said(bench, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
 
 
-def test_latch_is_the_safety_daemons_alone(bench: VmBench) -> None:
+def test_latch_is_the_safety_daemons_alone(bench: Bench) -> None:
     for user in ("holdfast-worker", "holdfast-control", "holdfast-nats"):
         for act in (
             "touch /var/lib/holdfast/safety/x",
@@ -79,11 +79,12 @@ def test_latch_is_the_safety_daemons_alone(bench: VmBench) -> None:
             assert bench.robot.shell.run(f"runuser -u {user} -- {act}", check=False).returncode != 0
 
 
-def test_a_virtual_bus_can_be_had(bench: VmBench) -> None:
+def test_a_virtual_bus_can_be_had(bench: Bench) -> None:
     assert "vcan" in said(bench, "ip -d link show vcan0")
 
 
-def test_a_link_that_is_not_there_is_refused(bench: VmBench) -> None:
+@pytest.mark.needs("links")
+def test_a_link_that_is_not_there_is_refused(bench: Bench) -> None:
     with pytest.raises(MachineError, match="no link 'net7'"):
         bench.faults.set_link("net7", up=False)
 
@@ -111,6 +112,7 @@ def _running(argument: str) -> list[int]:
     return found
 
 
+@pytest.mark.needs("fresh-machine")
 def test_machines_end_with_the_process_that_started_them() -> None:
     tree = build_image(repository_root(Path(__file__).parent)).builder.tree
     with subprocess.Popen([sys.executable, "-c", _PARENT, str(tree)], stdout=subprocess.PIPE) as parent:
@@ -122,12 +124,12 @@ def test_machines_end_with_the_process_that_started_them() -> None:
 
 
 @pytest.mark.expect_fault("holdfast-broken.service", reason="a service of this test that cannot start")
-def test_the_wait_for_a_service_that_restarts_for_ever_ends_with_its_last_words(bench: VmBench) -> None:
+def test_the_wait_for_a_service_that_restarts_for_ever_ends_with_its_last_words(bench: Bench) -> None:
     broken = "--property=Type=oneshot --property=Restart=on-failure --property=RestartSec=100ms"
     endless = "--property=StartLimitIntervalSec=0 --no-block --unit=holdfast-broken"
     bench.robot.shell.run(f"systemd-run {endless} {broken} sh -c 'echo there is no such board; exit 3'")
     try:
         with pytest.raises(MachineError, match="there is no such board"):
-            bench.session.vm.wait_for_unit("holdfast-broken.service")
+            bench.wait_for_unit("holdfast-broken.service")
     finally:
         bench.robot.shell.run("systemctl stop holdfast-broken; systemctl reset-failed", check=False)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench import offline
 from holdfast_bench.vm_bench import VmBench
+
+pytestmark = pytest.mark.needs("links", "fleet", "simulated-drives")
 
 
 def test_robot_goes_on_without_the_fleet_and_loses_nothing(bench: VmBench) -> None:

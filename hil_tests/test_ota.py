@@ -16,6 +16,8 @@ import pytest
 from holdfast_bench.robot import wait_until
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet", "simulated-drives")
+
 CONTROLLERS = Path(__file__).parent / "controllers"
 TRUST = "/etc/holdfast/ota/root.json"
 RUNNING = "moving.wat"
@@ -71,7 +73,7 @@ class Fleet:
 
     def mirror(self, directory: Path) -> None:
         """Copy the repository to the hub."""
-        _ota("mirror", str(directory), "--to", self.bench.session.hub.url)
+        _ota("mirror", str(directory), "--to", self.bench.hub_url)
 
     def check(self) -> dict[str, Any]:
         """Have the robot look for an update now."""

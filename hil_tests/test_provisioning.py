@@ -21,6 +21,8 @@ from holdfast_bench.qemu import Vm
 from holdfast_bench.vm_session import HOST_FROM_INSIDE, SLOWER
 from holdfast_image.build import build_image, repository_root
 
+pytestmark = pytest.mark.needs("fresh-machine")
+
 ROOT = repository_root(Path(__file__).parent)
 BIN = Path(sys.executable).parent
 TOOLS = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}

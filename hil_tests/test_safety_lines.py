@@ -7,6 +7,8 @@ import pytest
 from holdfast_bench import safety_lines
 from holdfast_bench.vm_bench import VmBench
 
+pytestmark = pytest.mark.needs("fleet", "simulated-drives", "gpio-sim")
+
 
 @pytest.mark.expect_fault(r"^estop: stop \d+ is latched", reason="each case is a stop")
 def test_wires_and_watchdog(bench: VmBench) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from holdfast_bench.bench import Bench
 from holdfast_bench.guest.scenario_file import Scenario
 from holdfast_bench.play_scenario import play_on
-from holdfast_bench.vm_bench import VmBench
 
 
-def test_a_scenario_plays_on_the_robot_from_outside(bench: VmBench) -> None:
+@pytest.mark.needs("fleet", "links")
+def test_a_scenario_plays_on_the_robot_from_outside(bench: Bench) -> None:
     scenario = Scenario.model_validate(
         {
             "shows": "the link goes and comes back while tasks are given",

@@ -23,7 +23,9 @@ from holdfast_bench import (
     safety_lines,
     tick,
 )
-from holdfast_bench.play_scenario import play_real, play_virtual
+from holdfast_bench.bench_file import BenchFile, default_bench, load_bench_file
+from holdfast_bench.open_bench import open_bench
+from holdfast_bench.play_scenario import needs, play_real, play_virtual
 from holdfast_bench.probe.driver import Probe
 from holdfast_bench.probe.errors import ProbeError
 from holdfast_bench.report.cli import compare, report
@@ -51,8 +53,10 @@ class Scenario:
     """One proof: what it shows and how it is run."""
 
     shows: str
-    real_time: Callable[[Length], Result] | None = None
+    real_time: Callable[[BenchFile, Length], Result] | None = None
     virtual_time: Callable[[Length], Result] | None = None
+    needs: frozenset[str] = frozenset()
+    """What the bench must offer in real time, besides a booted robot."""
 
     @property
     def clocks(self) -> list[str]:
@@ -60,9 +64,11 @@ class Scenario:
         return [clock for clock, run in (("virtual", self.virtual_time), ("real", self.real_time)) if run]
 
 
-def _on_machine(run: Callable[[VmBench, Length], Result]) -> Callable[[Length], Result]:
-    def booted(length: Length) -> Result:
-        with VmBench.booted() as bench:
+def _on_machine(run: Callable[[VmBench, Length], Result]) -> Callable[[BenchFile, Length], Result]:
+    def booted(chosen: BenchFile, length: Length) -> Result:
+        with open_bench(chosen) as bench:
+            if not isinstance(bench, VmBench):
+                raise BenchError(f"this scenario needs a fleet's hub, and the bench {chosen.name} has none")
             return run(bench, length)
 
     return booted
@@ -72,8 +78,9 @@ def _from_file(name: str) -> Scenario:
     stem, scenario = find_scenario(name)
     return Scenario(
         scenario.shows,
-        lambda _: play_real(scenario),
+        lambda chosen, _: play_real(chosen, scenario),
         lambda _: play_virtual(stem, scenario),
+        needs(scenario),
     )
 
 
@@ -96,22 +103,26 @@ SCENARIOS = {
     "offline": Scenario(
         "the fleet's link is cut: nothing stops, nothing is lost",
         _on_machine(lambda bench, _: offline.run(bench)),
+        needs=frozenset({"links", "fleet", "simulated-drives"}),
     ),
     "estop": Scenario(
         "every way into a latched stop, with a power cut after each",
         _on_machine(lambda bench, _: estop.run(bench)),
+        needs=frozenset({"fleet", "simulated-drives"}),
     ),
     "safety-lines": Scenario(
         "contacts of the e-stop, enable line and hardware watchdog (gpio-sim, softdog)",
         _on_machine(lambda bench, _: safety_lines.run(bench)),
+        needs=frozenset({"fleet", "simulated-drives", "gpio-sim"}),
     ),
     "tick": Scenario(
         "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json",
-        lambda _: tick.run(),
+        lambda _chosen, _length: tick.run(),
     ),
     power_cut.NAME: Scenario(
         "200 power cuts while writing, deploying and booting: it always boots and loses nothing acknowledged",
         _on_machine(lambda bench, length: power_cut.run(bench, length.count, length.seed)),
+        needs=frozenset({"fleet"}),
     ),
 }
 
@@ -162,6 +173,13 @@ def list_(as_json: bool) -> None:
     help="The guest's clock counts instructions: exact deadlines, on any machine.",
 )
 @click.option(
+    "--bench",
+    "bench_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Bench file: the robot and its clock; hil_tests/benches/virtual.toml by default.",
+)
+@click.option(
     "--seconds",
     type=click.IntRange(min=1),
     help="Length of a deadlines scenario; 60, or 600 with 12 drives, by default.",
@@ -188,6 +206,7 @@ def list_(as_json: bool) -> None:
 def run_(
     name: str,
     virtual_time: bool,
+    bench_file: Path | None,
     seconds: int | None,
     trials: int | None,
     count: int,
@@ -204,17 +223,19 @@ def run_(
     except BenchError as error:
         raise click.UsageError(str(error)) from error
     name = Path(name).stem
-    if virtual_time and scenario.virtual_time is None:
-        raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
-    if not virtual_time and scenario.real_time is None:
-        raise click.UsageError(
-            f"{name} means nothing in an emulator's real time; add --virtual-time (a board runs it in real time)"
-        )
+    length = Length(seconds, trials, count, seed, enable_line)
     try:
-        length = Length(seconds, trials, count, seed, enable_line)
-        run = scenario.virtual_time if virtual_time else scenario.real_time
-        assert run is not None  # noqa: S101 - refused above
-        result = run(length)
+        chosen = load_bench_file(bench_file or default_bench())
+        virtual_time = virtual_time or chosen.clock == "virtual"
+        chosen.require(frozenset({"virtual-time"}) if virtual_time else scenario.needs, name)
+        if virtual_time:
+            if scenario.virtual_time is None:
+                raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
+            result = scenario.virtual_time(length)
+        else:
+            if scenario.real_time is None:
+                raise click.UsageError(f"{name} means nothing in an emulator's real time; add --virtual-time")
+            result = scenario.real_time(chosen, length)
     except (BenchError, HoldfastError, ImageError) as error:
         _fail(name, error, as_json)
     result = {"scenario": name, "clock": "virtual" if virtual_time else "real", **result}

@@ -8,13 +8,14 @@ from typing import Any
 
 from holdfast.command import errors as terminal
 from holdfast.session import env_lines
+from holdfast_bench.bench import Bench
+from holdfast_bench.bench_file import BenchFile
 from holdfast_bench.facade import OUTSIDE
 from holdfast_bench.guest.fleet_beside import hub_beside
-from holdfast_bench.guest.scenario_file import Link, Scenario
+from holdfast_bench.guest.scenario_file import ClearFaults, DriveFault, Link, Measure, Scenario
+from holdfast_bench.open_bench import open_bench
 from holdfast_bench.result import BenchError
 from holdfast_bench.virtual_scenario import example_robot, run_in_guest
-from holdfast_bench.vm_bench import VmBench
-from holdfast_bench.vm_session import HOST_FROM_INSIDE
 from holdfast_image.build import repository_root
 
 _PLAYER = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest -"
@@ -40,30 +41,42 @@ def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
     )
 
 
-def play_real(scenario: Scenario) -> dict[str, Any]:
-    """Play a scenario on a robot in QEMU, from outside and in real time; deadlines are not judged there.
+def needs(scenario: Scenario) -> frozenset[str]:
+    """Return what a bench must offer to play it in real time: a robot of its own, and what its events are done to."""
+    found = {"fresh-machine"}
+    if scenario.fleet:
+        found.add("fleet")
+    if any(isinstance(event, Link) for event in scenario.event):
+        found.add("links")
+    if any(isinstance(event, DriveFault | ClearFaults | Measure) for event in scenario.event):
+        found.add("simulated-drives")
+    return frozenset(found)
+
+
+def play_real(chosen: BenchFile, scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario from outside and in real time.
 
     Raises:
         BenchError: the robot did not do what the scenario expects.
     """
     robot = repository_root() / "examples" / "robots" / scenario.robot
-    with VmBench.booted(robot_file=robot, environment=scenario.environment) as bench:
-        expected = scenario.expect.model_copy(update={"missed": None})
-        return play_on(bench, scenario.model_copy(update={"expect": expected}))
+    with open_bench(chosen, robot_file=robot, environment=scenario.environment) as bench:
+        return play_on(bench, scenario)
 
 
-def play_on(bench: VmBench, scenario: Scenario) -> dict[str, Any]:
-    """Play a scenario on a robot that is ready.
+def play_on(bench: Bench, scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario on a robot that is ready; missed deadlines are judged where the bench keeps deadlines.
 
     Raises:
         BenchError: the robot did not do what the scenario expects.
     """
-    hub = bench.session.hub
-    hub_url = hub.url.replace(f"@{hub.listen}:", f"@{HOST_FROM_INSIDE}:")
+    if not bench.keeps_deadlines:
+        expected = scenario.expect.model_copy(update={"missed": None})
+        scenario = scenario.model_copy(update={"expect": expected})
     request = {
         "name": "play",
         "scenario": scenario.model_dump(mode="json", exclude_none=True),
-        "hub_url": hub_url,
+        "hub_url": bench.hub_url_inside,
     }
     process = bench.robot.shell.start(_PLAYER)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,50 +10,24 @@ from typing import Any, Self
 
 from holdfast.command import errors as terminal
 from holdfast.target import FleetTarget
-from holdfast_bench.facade import Console, Faults, Power
+from holdfast_bench.bench import Bench
 from holdfast_bench.fleet import delete_bucket, request
 from holdfast_bench.guest.fleet_streams import stream_messages
-from holdfast_bench.vm_session import VmSession
+from holdfast_bench.qemu import Vm
+from holdfast_bench.vm_session import HOST_FROM_INSIDE, VmSession
 
 _READY_LIMIT_S = 600.0
 
 
-class HeededPower:
-    """A supply that has the robot looked at before the power is cut; one that still boots cannot be asked."""
+class VmBench(Bench):
+    """One robot in a virtual machine, and its fleet's hub."""
 
-    def __init__(self, supply: Power, look: Callable[[], None]) -> None:
-        self._supply = supply
-        self._look = look
-        self.robot_is_up = False
-
-    def on(self) -> None:
-        """Start the robot."""
-        self._supply.on()
-
-    def off(self) -> None:
-        """Shut it down in good order."""
-        self.robot_is_up = False
-        self._supply.off()
-
-    def cut(self) -> None:
-        """Have it looked at, then take the supply away."""
-        if self.robot_is_up:
-            self._look()
-        self.robot_is_up = False
-        self._supply.cut()
-
-
-class VmBench:
-    """One robot in QEMU: what the scenarios call a target."""
+    # The host stops the guest whenever it pleases, with KVM too.
+    keeps_deadlines = False
 
     def __init__(self, session: VmSession, runner: asyncio.Runner) -> None:
-        self.session = session
-        self.robot = session.robot
-        """The robot, over its management link."""
-        self.before_cut: Callable[[], None] | None = None
-        """Called before the power is cut: the last chance to read what the robot has not yet written to its disk."""
-        self.power = HeededPower(session.vm, self._look)
-        """Its supply."""
+        super().__init__(session.robot, session.vm, session.vm.console, session.vm)
+        self._session = session
         self._runner = runner
 
     @classmethod
@@ -65,9 +38,10 @@ class VmBench:
         robot_id: str = "arm-01",
         robot_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        machine: Callable[..., Vm] = Vm,
     ) -> Iterator[Self]:
         """Build, boot and wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id, robot_file, environment)
+        session = VmSession(folder, robot_id, robot_file, environment, machine)
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))
@@ -80,64 +54,44 @@ class VmBench:
     @property
     def robot_id(self) -> str:
         """Its id in the fleet."""
-        return self.session.robot_id
+        return self._session.robot_id
 
     @property
-    def console(self) -> Console:
-        """Its serial console."""
-        return self.session.vm.console
+    def hub_url(self) -> str:
+        """The fleet's hub, for clients on this machine."""
+        return self._session.hub.url
 
     @property
-    def keeps_deadlines(self) -> bool:
-        """QEMU in real time does not: the host stops the guest whenever it pleases, with KVM too."""
-        return False
+    def hub_url_inside(self) -> str:
+        """The fleet's hub, for clients on the robot."""
+        return self.hub_url.replace(f"@{self._session.hub.listen}:", f"@{HOST_FROM_INSIDE}:")
 
-    def identity(self) -> dict[str, str]:
-        """Return what exactly is tested, and on what: image, kernel, back end, commit of the sources, probe."""
-        return {
-            "image": self.session.vm.image.key,
-            "kernel": self.robot.shell.run("uname -r").stdout.strip(),
-            "back end": f"QEMU ({self.session.accel})",
-            "commit": _commit(),
-            "probe": "none",
-        }
-
-    @property
-    def faults(self) -> Faults:
-        """Faults that can be caused."""
-        return self.session.vm
-
-    def wait_ready(self) -> float:
-        """Wait until the robot is ready; returns the seconds since power-on."""
-        ready_s = self._runner.run(self.session.wait_ready(_READY_LIMIT_S))
-        self.power.robot_is_up = True
-        return ready_s
+    def wait_for_unit(self, unit: str) -> None:
+        """Wait until a unit of the robot is active."""
+        self._session.vm.wait_for_unit(unit)
 
     def operator_estop(self, reason: str) -> None:
         """Stop the robot from the workstation, through the hub."""
-        self._runner.run(FleetTarget(self.session.hub.url, self.robot_id).estop(reason))
+        self._runner.run(FleetTarget(self.hub_url, self.robot_id).estop(reason))
 
     def request(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask the robot's worker something through the hub."""
-        return self._runner.run(request(self.session.hub.url, f"holdfast.{self.robot_id}.{verb}", body))
+        return self._runner.run(request(self.hub_url, f"holdfast.{self.robot_id}.{verb}", body))
 
     def delete_bucket(self, bucket: str) -> None:
         """Remove an object store from the hub."""
-        self._runner.run(delete_bucket(self.session.hub.url, bucket))
+        self._runner.run(delete_bucket(self.hub_url, bucket))
 
     def fleet_messages(self, stream: str) -> list[dict[str, Any]]:
         """Return what the hub's stream holds from this robot."""
         subject = {"FLEET_TELEMETRY": "telemetry", "FLEET_RESULTS": "result"}[stream]
-        return self._runner.run(
-            stream_messages(self.session.hub.url, stream, f"holdfast.{self.robot_id}.{subject}")
-        )
+        return self._runner.run(stream_messages(self.hub_url, stream, f"holdfast.{self.robot_id}.{subject}"))
 
-    def _look(self) -> None:
-        if self.before_cut is not None:
-            self.before_cut()
+    def _until_ready(self) -> float:
+        return self._runner.run(self._session.wait_ready(_READY_LIMIT_S))
 
+    def _image(self) -> str:
+        return self._session.vm.image.key
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else "unknown: no git checkout"
+    def _back_end(self) -> str:
+        return self._session.vm.back_end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,12 +39,14 @@ class VmSession:
         robot_id: str = "arm-01",
         robot_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        machine: Callable[..., Vm] = Vm,
     ) -> None:
         """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`.
 
-        `environment` is more for its daemons than what an emulator makes necessary.
+        `environment` is more for its daemons than what an emulator makes necessary; `machine` makes the machine.
         """
         self._environment = dict(environment or {})
+        self._machine = machine
         self._robot_file = robot_file
         self._folder = (folder or repository_root() / "build" / "vm").absolute()
         self.robot_id = robot_id
@@ -102,7 +104,7 @@ class VmSession:
             }
             if self._robot_file is not None:
                 credentials["holdfast.robot-toml"] = self._robot_file.read_text(encoding="utf-8")
-            vm = Vm(image, self._folder / "machine", credentials=credentials)
+            vm = self._machine(image, self._folder / "machine", credentials=credentials)
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm
             self._robot = Robot(vm.shell)

@@ -15,7 +15,6 @@ from holdfast_bench.checks.findings import ExpectedFault, Finding, judge
 from holdfast_bench.checks.fixture import folder_name
 from holdfast_bench.checks.journal import ALLOWED, Entry, errors, parse
 from holdfast_bench.result import BenchError
-from holdfast_bench.vm_bench import HeededPower
 
 STOP = {
     "__CURSOR": "s=4f;i=2a1;b=9c;m=1;t=2;x=3",
@@ -166,23 +165,3 @@ def test_folders_of_tests_are_single_safe_and_different() -> None:
         assert Path(name).name == name
         assert not name.startswith(".")
         assert len(name) < 140
-
-
-def test_somebody_may_look_before_the_power_is_cut() -> None:
-    happened: list[str] = []
-
-    class Supply:
-        def on(self) -> None:
-            happened.append("on")
-
-        def off(self) -> None:
-            happened.append("off")
-
-        def cut(self) -> None:
-            happened.append("cut")
-
-    power = HeededPower(Supply(), lambda: happened.append("looked at"))
-    power.on()
-    power.cut()
-    power.off()
-    assert happened == ["on", "looked at", "cut", "off"]

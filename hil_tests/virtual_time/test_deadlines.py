@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench.deadlines import run
+
+pytestmark = pytest.mark.needs("virtual-time")
 
 
 def test_no_deadline_is_missed_under_load() -> None:

@@ -10,6 +10,8 @@ from holdfast_bench import deadlines_loaded
 from holdfast_bench.report.limits import LIMITS
 from holdfast_bench.result import BenchError
 
+pytestmark = pytest.mark.needs("virtual-time")
+
 SECONDS = 5
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench.play_scenario import play_virtual
 from holdfast_bench.scenarios import find_scenario
+
+pytestmark = pytest.mark.needs("virtual-time")
 
 
 def test_five_minutes_without_the_network_cost_nothing() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast_bench.play_scenario import play_virtual
 from holdfast_bench.scenarios import find_scenario
+
+pytestmark = pytest.mark.needs("virtual-time")
 
 
 def test_two_runs_of_a_scenario_give_the_same_events() -> None:

@@ -31,18 +31,6 @@ _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
 MACHINE = "q35,sata=off,smbus=off"
 _LINKS = (MANAGEMENT, OUTSIDE)
-# Fails as soon as a service was restarted ten times: it will not come up by being waited for.
-_UNTIL_ACTIVE = (
-    "until systemctl is-active --quiet {unit}; do sleep 0.5; tried=$((tried + 1)); "
-    "if [ $((tried % 20)) -eq 0 ] && "
-    "systemctl show --property NRestarts --value 'holdfast-*.service' | grep -q '[0-9][0-9]'; "
-    "then exit 1; fi; done"
-)
-_WHAT_HINDERS = (
-    "for unit in $(systemctl list-units --plain --no-legend --state failed,activating,deactivating | cut -d' ' -f1); "
-    'do echo "$unit:"; journalctl --quiet --boot --output cat --lines 3 --unit "$unit"; done; '
-    "systemctl list-jobs --no-legend"
-)
 
 
 class Vm:
@@ -95,6 +83,11 @@ class Vm:
             self.cut()
         finally:
             self._resources.close()
+
+    @property
+    def back_end(self) -> str:
+        """What runs it, for reports."""
+        return f"QEMU ({self.accelerator})"
 
     # Power
 
@@ -151,8 +144,7 @@ class Vm:
         Raises:
             MachineError: there is no such link, or the machine is off.
         """
-        if name not in _LINKS:
-            raise MachineError(f"there is no link {name!r}; there are {', '.join(_LINKS)}")
+        self._require_link(name)
         self._running().monitor.execute("set_link", name=name, up=up)
 
     # Waiting
@@ -162,32 +154,19 @@ class Vm:
         """Seconds since the last power-on."""
         return time.monotonic() - self._started
 
-    def wait_for_ssh(self, limit_s: float = 300.0) -> None:
-        """Wait until root can log in.
-
-        Raises:
-            MachineError: not within `limit_s`, or the machine ended.
-        """
-        try:
-            self.shell.wait(limit_s, self._require_alive)
-        except MachineError as error:
-            raise MachineError(f"{error}\n{self.console.tail()}") from error
-
     def wait_for_unit(self, unit: str, limit_s: float = 300.0) -> float:
         """Wait until a unit is active and return the seconds since power-on.
 
         Raises:
             MachineError: not within `limit_s`, or the machine ended; the message names the failed units.
         """
-        self.wait_for_ssh(limit_s)
-        # One login: emulated, each costs the boot that is waited for a second or two.
-        try:
-            self.shell.run(_UNTIL_ACTIVE.format(unit=unit), limit_s=limit_s)
-        except MachineError as error:
-            self._require_alive()
-            said = self.shell.run(_WHAT_HINDERS, check=False).stdout
-            raise MachineError(f"{unit} is not active after {self.on_for_s:.0f} s:\n{said}") from error
+        self.shell.wait_for_unit(unit, limit_s, self._require_alive, self.console)
         return self.on_for_s
+
+    @staticmethod
+    def _require_link(name: str) -> None:
+        if name not in _LINKS:
+            raise MachineError(f"there is no link {name!r}; there are {', '.join(_LINKS)}")
 
     def _running(self) -> QemuProcess:
         if self._process is None:
@@ -211,12 +190,26 @@ class Vm:
         make_overlay(self.image, self.folder)
 
     def _arguments(self) -> list[str]:
-        credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
-        tcg = ["-accel", "tcg,thread=multi", "-cpu", "max"]
         return [
-            *("-name", self.folder.name, "-machine", MACHINE, "-smp", str(self._processors)),
-            *(["-accel", "kvm", "-cpu", "host"] if self.accelerator == "kvm" else tcg),
-            *("-m", str(self._memory_mib), "-nodefaults", "-display", "none"),
+            *("-machine", MACHINE, "-cpu", self._cpu(), "-m", str(self._memory_mib), "-display", "none"),
+            *self._devices(),
+            *(
+                "-chardev",
+                f"file,id=console,path={FOLDER}/console.log,append=on",
+                "-serial",
+                "chardev:console",
+            ),
+        ]
+
+    def _cpu(self) -> str:
+        return "host" if self.accelerator == "kvm" else "max"
+
+    def _devices(self) -> list[str]:
+        """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""
+        credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
+        return [
+            *("-name", self.folder.name, "-smp", str(self._processors), "-nodefaults"),
+            *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/firmware-variables.fd"),
             *disk_arguments(cache="none"),
@@ -226,12 +219,6 @@ class Vm:
             *("-netdev", f"user,id={OUTSIDE},net=10.0.3.0/24"),
             *("-device", f"virtio-net-pci,netdev={OUTSIDE},mac=52:54:00:00:03:0f"),
             *("-device", "virtio-rng-pci"),
-            *(
-                "-chardev",
-                f"file,id=console,path={FOLDER}/console.log,append=on",
-                "-serial",
-                "chardev:console",
-            ),
             *credential_arguments(credentials),
         ]
 

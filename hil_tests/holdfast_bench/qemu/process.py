@@ -17,7 +17,7 @@ from holdfast_image.namespace import Bind, start_in_builder, tail_of
 FOLDER = "/hf/vm"
 IMAGE = "/hf/image"
 _GONE_LIMIT_S = 30.0
-_FIRST_PASSED_FD = 64  # above what the shell between uses itself
+FIRST_PASSED_FD = 64  # above what the shell between uses itself
 
 
 class QemuProcess:
@@ -34,7 +34,7 @@ class QemuProcess:
         def pair() -> tuple[socket.socket, int]:
             ours, theirs = socket.socketpair()
             passed.append(theirs)
-            numbers.append(fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_PASSED_FD))
+            numbers.append(fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_PASSED_FD))
             return ours, numbers[-1]
 
         argv = ["qemu-system-x86_64", *arguments]

@@ -1,0 +1,175 @@
+"""A bench file: which robot the scenarios meet, by which back end, and what can be done to it.
+
+Tests name capabilities, bench files offer them; a board's name is in neither.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from holdfast.toml_positions import KeyPath, key_lines, line_of
+from holdfast_bench.result import BenchError
+from holdfast_image.build import repository_root
+
+Capability = Literal[
+    "power",
+    "console",
+    "shell",
+    "links",
+    "fleet",
+    "simulated-drives",
+    "gpio-sim",
+    "fresh-machine",
+    "virtual-time",
+    "probe",
+]
+CAPABILITIES: frozenset[str] = frozenset(get_args(Capability))
+LIVE: frozenset[str] = frozenset({"power", "console", "shell"})
+"""What every scenario needs that is run on one booted robot."""
+_ONLY_VIRTUAL: frozenset[str] = frozenset({"fresh-machine", "virtual-time"})
+
+_Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class BenchFileError(BenchError):
+    """A bench file cannot be used; every problem is a line `FILE:LINE: key: what, and how to mend it`."""
+
+
+class LabgridSettings(BaseModel):
+    """`[labgrid]`: where labgrid finds the robot."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    environment: Path
+    """labgrid's own description of the target `main`: resources and drivers. Relative to the bench file."""
+    coordinator: Annotated[str, StringConstraints(pattern=r"^\S+:\d+$")] | None = None
+    """HOST:PORT of the coordinator; none: everything is on this machine."""
+    place: _Word | None = None
+    """The place to acquire, by its exact name."""
+    reserve: dict[_Word, _Word] | None = Field(default=None, min_length=1)
+    """Instead of a place: tags; the first place free that has them all is reserved and acquired."""
+    wait_s: float = Field(default=1800.0, gt=0)
+    """With reserve: how long somebody else's tests may hold the board, seconds."""
+
+    @model_validator(mode="after")
+    def _one_way_to_a_place(self) -> LabgridSettings:
+        if self.place and self.reserve:
+            raise ValueError("place and reserve exclude each other; remove one")
+        if (self.coordinator is None) != (self.place is None and self.reserve is None):
+            raise ValueError("a coordinator needs a place or reserve, and they need a coordinator; add it")
+        return self
+
+
+class BenchFile(BaseModel):
+    """One bench."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Word
+    """What reports call it."""
+    back_end: Literal["qemu", "labgrid"]
+    """"qemu": a machine of our own; "labgrid": whatever its environment describes."""
+    clock: Literal["real", "virtual"] = "real"
+    """"virtual": the guest's clock counts instructions; only scenarios made for it run."""
+    capabilities: frozenset[Capability]
+    """What a test may ask of it."""
+    labgrid: LabgridSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> BenchFile:
+        if (self.back_end == "labgrid") != (self.labgrid is not None):
+            raise ValueError(
+                'the table [labgrid] and back_end = "labgrid" belong together; add or remove one'
+            )
+        if self.clock == "virtual":
+            if self.back_end != "qemu" or self.capabilities != {"virtual-time"}:
+                raise ValueError(
+                    'clock = "virtual" is QEMU\'s alone and offers nothing but "virtual-time"; '
+                    'write back_end = "qemu" and capabilities = ["virtual-time"]'
+                )
+        elif missing := LIVE - self.capabilities:
+            raise ValueError(
+                f"a bench in real time offers power, console and shell; add {', '.join(sorted(missing))}"
+            )
+        return self
+
+    @property
+    def is_virtual_robot(self) -> bool:
+        """Whether the bench makes its robot itself, from the image; a board is there already."""
+        return self.back_end == "qemu" or "fresh-machine" in self.capabilities
+
+    def lacks(self, needed: frozenset[str]) -> list[str]:
+        """Return what of `needed` this bench does not offer, sorted."""
+        return sorted(needed - self.capabilities)
+
+    def require(self, needed: frozenset[str], what: str) -> None:
+        """Refuse `what` on a bench that cannot do it.
+
+        Raises:
+            BenchError: names what of `needed` it does not offer.
+        """
+        if lacking := self.lacks(needed):
+            raise BenchError(f"the bench {self.name} does not offer {', '.join(lacking)}, which {what} needs")
+
+
+def benches_folder() -> Path:
+    """Return the repository's bench files."""
+    return repository_root(Path(__file__).parent) / "hil_tests/benches"
+
+
+def default_bench() -> Path:
+    """Return the bench file that is used when none is named."""
+    return benches_folder() / "virtual.toml"
+
+
+def load_bench_file(path: Path) -> BenchFile:
+    """Read and check a bench file.
+
+    Raises:
+        BenchFileError: with every problem, one a line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        known = ", ".join(sorted(file.name for file in benches_folder().glob("*.toml")))
+        raise BenchFileError(
+            f"{path}: cannot be read ({error.strerror}); those of hil_tests/benches are {known}"
+        ) from None
+    except UnicodeDecodeError:
+        raise BenchFileError(f"{path}:1: is not UTF-8; save it as such") from None
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        line = found[1] if found else text.count("\n") + 1
+        raise BenchFileError(f"{path}:{line}: not valid TOML: {error}") from None
+    try:
+        bench = BenchFile.model_validate(raw)
+    except ValidationError as error:
+        lines = key_lines(text)
+        problems = [_sentence(path, lines, problem["loc"], problem) for problem in error.errors()]
+        raise BenchFileError("\n".join(problems)) from None
+    if bench.labgrid is None:
+        return bench
+    environment = (path.absolute().parent / bench.labgrid.environment).resolve()
+    if not environment.is_file():
+        line = line_of(key_lines(text), ("labgrid", "environment"))
+        raise BenchFileError(
+            f"{path}:{line}: labgrid.environment: there is no file {environment}; correct the path"
+        )
+    return bench.model_copy(update={"labgrid": bench.labgrid.model_copy(update={"environment": environment})})
+
+
+def _sentence(path: Path, lines: dict[KeyPath, int], place: KeyPath, problem: object) -> str:
+    assert isinstance(problem, dict)  # noqa: S101 - pydantic's ErrorDetails
+    key = ".".join(str(part) for part in place) or "the file"
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        said = "is not a known key; remove it or correct its spelling (docs/reference.md, Bench files)"
+    elif problem["type"] == "missing":
+        said = "is missing; add it (docs/reference.md, Bench files)"
+    return f"{path}:{line_of(lines, place)}: {key}: {said}"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
 from holdfast_image.build import BOARDS, VARIANTS, build_image, repository_root
-from holdfast_image.errors import ImageError, UsageError
+from holdfast_image.command import fail
+from holdfast_image.errors import ImageError
+from holdfast_image.flash_cli import flash_command, list_command
 from holdfast_image.mirror import named_mirror
 from holdfast_image.progress import Steps
 
 
 @click.group()
 def image() -> None:
-    """Build the appliance image."""
+    """Build the appliance image and put it on a drive."""
+
+
+image.add_command(flash_command)
+image.add_command(list_command)
 
 
 @image.command()
@@ -40,11 +45,7 @@ def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:
         chosen = named_mirror(mirror) if mirror is not None else None
         built = build_image(repository_root(), board, variant, chosen, steps)
     except ImageError as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "error": str(error)}))
-        else:
-            click.echo(f"holdfast image build: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        fail("build", error, as_json=as_json)
     if as_json:
         result = {
             "ok": True,

@@ -1,7 +1,10 @@
-"""Errors of the image build, as its user sees them.
+"""Errors of building and flashing the image, as their user sees them.
 
 ImageError
 ├── HostError        something the host lacks: root, a program, disk space
+├── DriveError       the drive may not be erased: it is in use, too small, read-only
+├── ImageFileError   the file to flash is no disk image, or is damaged
+├── FlashError       flashing began and did not end well; the message tells what the drive is now
 ├── NetworkError     packages cannot be fetched
 ├── BuildError       a step failed; the message ends with the tail of its log
 └── UsageError       an option that makes no sense
@@ -14,6 +17,18 @@ class ImageError(Exception):
 
 class HostError(ImageError):
     """The host lacks something the build needs."""
+
+
+class DriveError(ImageError):
+    """A drive may not be erased."""
+
+
+class ImageFileError(ImageError):
+    """A file is no whole disk image."""
+
+
+class FlashError(ImageError):
+    """A drive was erased and holds no usable image."""
 
 
 class NetworkError(ImageError):

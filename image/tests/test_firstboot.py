@@ -82,6 +82,29 @@ def test_second_boot_changes_nothing(root: Path) -> None:
     assert tomllib.loads((root / "etc/holdfast/robot.toml").read_text())["robot"]["id"] == "arm-02"
 
 
+def test_what_is_provisioned_later_outlives_the_credentials_of_a_card(root: Path) -> None:
+    given = ("arm-02", "nats-leaf://u:p@10.0.3.2:7422", None, TOML)
+    personalise(root, *given)
+    (root / "etc/holdfast/robot.toml").write_text(TOML.replace("bench-arm", "provisioned"))
+    (root / "etc/holdfast/fleet.conf").write_text("provisioned")
+    assert personalise(root, *given) == []
+    assert "provisioned" in (root / "etc/holdfast/robot.toml").read_text()
+    assert (root / "etc/holdfast/fleet.conf").read_text() == "provisioned"
+
+
+def test_changed_credential_is_applied_again(root: Path) -> None:
+    personalise(root, "arm-02", None, None)
+    assert personalise(root, "arm-03", None, None) == ["etc/holdfast/robot.toml"]
+
+
+def test_robot_toml_emptied_by_a_power_cut_is_made_from_the_same_credentials_again(root: Path) -> None:
+    given = ("arm-02", None, None, TOML)
+    personalise(root, *given)
+    (root / "etc/holdfast/robot.toml").write_text("")
+    assert personalise(root, *given) == ["etc/holdfast/robot.toml"]
+    assert tomllib.loads((root / "etc/holdfast/robot.toml").read_text())["robot"]["id"] == "arm-02"
+
+
 def test_robot_of_a_credential_replaces_the_one_there(root: Path) -> None:
     (root / "etc/holdfast/robot.toml").write_text(TOML)
     given = '[robot]\nid = "other"\nmodel = "quadruped"\n'

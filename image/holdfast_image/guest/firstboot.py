@@ -1,18 +1,21 @@
 """Personalises the robot at boot: `python -m holdfast_image.guest.firstboot`.
 
 holdfast-firstboot.service runs it at every boot; it changes nothing that is already right. What it applies
-are systemd credentials:
+are systemd credentials, from SMBIOS (virtual machines) or the EFI system partition (`holdfast image flash`):
 
 - `holdfast.robot-toml`: becomes /etc/holdfast/robot.toml, before the id is set in it
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
 - `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
 - `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
 
+The first three are applied once, and again when one of them changes: those of a flashed card are there at every boot
+and must not undo what was provisioned later.
 A robot without a robot.toml gets the image's example, /usr/share/holdfast/robot.toml.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -25,6 +28,7 @@ from holdfast_image.errors import UsageError
 # As in holdfast.config, whose import would cost a small board seconds of its boot.
 ROBOT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LEAF_URL = re.compile(r"(?:nats-leaf|nats|tls|ws|wss)://[^\s\"]+")
+_APPLIED = "etc/holdfast/firstboot.sha256"
 _ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
 
 
@@ -101,11 +105,14 @@ def _credential(name: str) -> str | None:
     return path.read_text().strip() if path is not None and path.is_file() else None
 
 
+def _is_filled(path: Path) -> bool:
+    """Tell whether there is a file; a power cut can leave an empty one."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _robot_toml(root: Path) -> str:
     path = root / "etc/holdfast/robot.toml"
-    if path.is_file() and path.stat().st_size > 0:
-        return path.read_text()
-    return (root / "usr/share/holdfast/robot.toml").read_text()
+    return (path if _is_filled(path) else root / "usr/share/holdfast/robot.toml").read_text()
 
 
 def personalise(
@@ -120,16 +127,25 @@ def personalise(
     Raises:
         UsageError: a value is malformed; files named before it in the module's list may be written already.
     """
-    toml = _robot_toml(root) if robot_toml is None else robot_toml
-    if robot_id is not None:
-        toml = with_robot_id(toml, robot_id)
+    given = hashlib.sha256(json.dumps([robot_toml, robot_id, fleet_url]).encode()).hexdigest()
+    applied = root / _APPLIED
+    anew = not (applied.is_file() and applied.read_text() == given)
+    if anew or not _is_filled(root / "etc/holdfast/robot.toml"):
+        toml = _robot_toml(root) if robot_toml is None else robot_toml
+        if robot_id is not None:
+            toml = with_robot_id(toml, robot_id)
+    else:
+        toml = _robot_toml(root)
     tomllib.loads(toml)
     wanted = [("etc/holdfast/robot.toml", toml, 0o644)]
-    if fleet_url is not None:
+    if fleet_url is not None and anew:
         wanted.append(("etc/holdfast/fleet.conf", fleet_configuration(fleet_url), 0o600))
     if env is not None:
         wanted.append(("run/holdfast/env", environment(env), 0o644))
-    return [name for name, text, mode in wanted if write_durably(root / name, text, mode)]
+    changed = [name for name, text, mode in wanted if write_durably(root / name, text, mode)]
+    if anew and (robot_toml, robot_id, fleet_url) != (None, None, None):
+        write_durably(applied, given, 0o600)
+    return changed
 
 
 def main() -> int:

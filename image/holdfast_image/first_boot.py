@@ -1,0 +1,157 @@
+"""The first-boot configuration of a flashed image: checked here, applied on the robot.
+
+Each value becomes a credential that the image knows: `holdfast.*` of `holdfast_image.guest.firstboot`, and systemd's
+own for host name and ssh keys (systemd.system-credentials(7)).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from holdfast.config import RobotConfig, load_robot_config
+from holdfast.errors import ConfigError
+from holdfast_image.errors import HostError, UsageError
+from holdfast_image.guest.firstboot import ROBOT_ID, fleet_configuration, with_robot_id
+
+# systemd takes up to 1 MiB, sealed and in base64.
+_LONGEST_BYTES = 256 << 10
+
+
+@dataclass
+class FirstBoot:
+    """What the robot is told at its first boot."""
+
+    credentials: dict[str, str] = field(default_factory=dict)
+    summary: list[str] = field(default_factory=list)
+    """For people; without passwords."""
+
+    def add(self, credential: str, value: str) -> None:
+        """Add a credential."""
+        self.credentials[credential] = value
+
+
+def first_boot(
+    host_name: str | None = None,
+    ssh_keys: Sequence[Path] = (),
+    nats: str | None = None,
+    robot: Path | None = None,
+) -> FirstBoot:
+    """Return the configuration, every value of it checked.
+
+    Raises:
+        UsageError: a value is malformed.
+        HostError: ssh-keygen is missing.
+    """
+    told = FirstBoot()
+    if host_name is not None:
+        name = checked_host_name(host_name)
+        told.add("holdfast.robot-id", name)
+        told.add("system.hostname", name)
+        told.summary.append(f"host name and robot id {name}")
+    keys = [key for file in ssh_keys for key in _public_keys(file)]
+    if keys:
+        told.add("ssh.authorized_keys.root", "".join(f"{line}\n" for line, _ in keys))
+        told.summary += [f"ssh key {fingerprint}" for _, fingerprint in keys]
+    if nats is not None:
+        told.add("holdfast.fleet-url", checked_leaf_url(nats))
+        told.summary.append(f"fleet {_without_password(nats)}")
+    if robot is not None:
+        told.add("holdfast.robot-toml", checked_robot(robot, host_name))
+        told.summary.append(f"robot.toml from {robot}")
+    if sum(map(len, told.credentials.values())) > _LONGEST_BYTES:
+        raise UsageError(f"the first-boot configuration is longer than {_LONGEST_BYTES} bytes; shorten it")
+    return told
+
+
+def checked_host_name(name: str) -> str:
+    """Return `name` if it can be the robot's host name and its id, which are one.
+
+    Raises:
+        UsageError: it is no single label of RFC 1123 in small letters.
+    """
+    if not ROBOT_ID.fullmatch(name):
+        raise UsageError(
+            f"host name {name!r}: use 1 to 63 small letters, digits and '-', beginning and ending with a letter "
+            "or digit (RFC 1123), without a domain; it is the robot's id too"
+        )
+    return name
+
+
+def checked_leaf_url(url: str) -> str:
+    """Return `url` if it can be where a robot's broker dials to.
+
+    Raises:
+        UsageError: it is not the URL of a leaf node's hub, or its host or port is malformed.
+    """
+    fleet_configuration(url)
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"fleet URL {_without_password(url)!r}: host or port is malformed; "
+            "expected nats-leaf://user:password@host:port"
+        )
+    return url
+
+
+def checked_robot(file: Path, host_name: str | None) -> str:
+    """Return the text of a robot.toml that the runtime takes.
+
+    Raises:
+        UsageError: with every problem of it, as `holdfast robot check` shows them.
+    """
+    try:
+        config = load_robot_config(file, {})
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+    _refuse_other_files(file, config)
+    text = file.read_text(encoding="utf-8")
+    if host_name is not None:
+        with_robot_id(text, host_name)
+    return text
+
+
+def _refuse_other_files(file: Path, config: RobotConfig) -> None:
+    if config.workspace is not None and not Path(config.workspace.urdf).is_absolute():
+        raise UsageError(
+            f"{file}: workspace.urdf names a file beside it, which the robot would not have; name one of the "
+            "image by its whole path, or bring both with ansible/provision.yml"
+        )
+
+
+def _public_keys(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield each key of a file with its fingerprint; ssh-keygen reads it as the robot's sshd will."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if "PRIVATE KEY" in text:
+        raise UsageError(f"{file} is a private key, which stays with you; name the public one, {file}.pub")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for line in lines:
+        yield line, _fingerprint(file, line)
+    if not lines:
+        raise UsageError(f"{file} has no ssh key in it; name a public key, such as ~/.ssh/id_ed25519.pub")
+
+
+def _fingerprint(file: Path, line: str) -> str:
+    try:
+        ran = subprocess.run(
+            ["ssh-keygen", "-l", "-f", "-"], input=f"{line}\n", capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise HostError(f"ssh-keygen cannot be run ({error.strerror}); install openssh-client") from error
+    if ran.returncode != 0:
+        raise UsageError(
+            f"{file} has a line that is no ssh public key: {line[:40]!r}; name a file such as ~/.ssh/id_ed25519.pub"
+        )
+    return ran.stdout.strip()
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]

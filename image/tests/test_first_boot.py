@@ -1,0 +1,147 @@
+"""What a robot is told at its first boot is checked on the workstation."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast_image.errors import UsageError
+from holdfast_image.first_boot import checked_host_name, checked_leaf_url, first_boot
+
+ROOT = Path(__file__).parents[2]
+ARM = ROOT / "examples/robots/arm.toml"
+URL = "nats-leaf://robot:secret@hub.example:7422"
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key; the public one is beside it."""
+    file = tmp_path_factory.mktemp("key") / "id"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me@laptop", "-f", str(file)], check=True
+    )
+    return file
+
+
+def test_nothing_told_is_no_credential() -> None:
+    assert first_boot().credentials == {}
+
+
+def test_everything_told(key: Path) -> None:
+    public = key.with_suffix(".pub")
+    told = first_boot("arm-02", [public, public], URL, ARM)
+    assert told.credentials == {
+        "holdfast.robot-id": "arm-02",
+        "system.hostname": "arm-02",
+        "ssh.authorized_keys.root": public.read_text() * 2,
+        "holdfast.fleet-url": URL,
+        "holdfast.robot-toml": ARM.read_text(),
+    }
+
+
+def test_person_sees_the_key_and_no_password(key: Path) -> None:
+    summary = "\n".join(first_boot("arm-02", [key.with_suffix(".pub")], URL).summary)
+    assert "SHA256:" in summary
+    assert "me@laptop" in summary
+    assert "hub.example:7422" in summary
+    assert "secret" not in summary
+
+
+@settings(deadline=None)
+@given(name=st.text(max_size=70) | st.from_regex(r"[a-z0-9-]{1,66}", fullmatch=True))
+def test_host_name_is_one_label_of_rfc_1123(name: str) -> None:
+    valid = 0 < len(name) < 64 and not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    valid = valid and not name.startswith("-") and not name.endswith("-")
+    if valid:
+        assert checked_host_name(name) == name
+    else:
+        with pytest.raises(UsageError, match="RFC 1123"):
+            checked_host_name(name)
+
+
+@pytest.mark.parametrize(
+    "url", ["nats-leaf://h", "nats-leaf://h:7422", "tls://u:p@10.0.0.1:7422", "wss://hub.example:443", URL]
+)
+def test_leaf_url(url: str) -> None:
+    assert checked_leaf_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "hub:7422", "http://hub", "nats-leaf://", "nats-leaf://u:secret@:7422", 'nats://a"b'),
+        *("nats-leaf://hub:port", "nats-leaf://hub:70000", "nats-leaf://hub:0", "nats-leaf://[::1"),
+    ],
+)
+def test_malformed_leaf_url_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="fleet URL"):
+        checked_leaf_url(url)
+
+
+def test_private_key_is_refused(key: Path) -> None:
+    with pytest.raises(UsageError, match=r"private key.*\.pub"):
+        first_boot(ssh_keys=[key])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "hello\n", "ssh-ed25519 AAAA\n", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me\n"]
+)
+def test_file_without_a_public_key_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "key.pub"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"ssh public key|no ssh key"):
+        first_boot(ssh_keys=[file])
+
+
+def test_one_bad_line_among_keys_is_refused(key: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# mine\n{key.with_suffix('.pub').read_text()}\nssh-rsa oops\n")
+    with pytest.raises(UsageError, match="'ssh-rsa oops'"):
+        first_boot(ssh_keys=[file])
+
+
+def test_every_problem_of_a_robot_toml_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "robot.toml"
+    file.write_text(
+        ARM.read_text().replace("[robot]", '[robot]\ncolour = "red"').replace("[control]", "[contrl]")
+    )
+    with pytest.raises(UsageError) as caught:
+        first_boot(robot=file)
+    assert "colour" in str(caught.value)
+    assert "contrl" in str(caught.value)
+    assert f"{file}:" in str(caught.value)
+
+
+def test_environment_of_the_workstation_does_not_mend_a_robot_toml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CONTROL__TIER1_HZ", "1000")
+    file = tmp_path / "robot.toml"
+    file.write_text(ARM.read_text().replace("tier1_hz = 1000", "tier1_hz = -1"))
+    with pytest.raises(UsageError, match="tier1_hz"):
+        first_boot(robot=file)
+
+
+def test_host_name_needs_a_line_that_it_can_be_set_in(tmp_path: Path) -> None:
+    file = tmp_path / "robot.toml"
+    rest = ARM.read_text().partition("[control]")[2]
+    file.write_text(f'robot = {{ id = "arm" }}\n[control]{rest}')
+    assert first_boot(robot=file).credentials
+    with pytest.raises(UsageError, match=r"no line `id"):
+        first_boot("arm-02", robot=file)
+
+
+def test_robot_toml_that_needs_another_file_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"workspace\.urdf"):
+        first_boot(robot=ROOT / "runtime/tests/robot_toml/valid/relations.toml")
+
+
+def test_configuration_too_long_for_the_boot_loader_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "robot.toml"
+    file.write_text(ARM.read_text() + "# " + "x" * (256 << 10) + "\n")
+    with pytest.raises(UsageError, match="shorten it"):
+        first_boot(robot=file)

@@ -78,7 +78,7 @@ def _from_file(name: str) -> Scenario:
     stem, scenario = find_scenario(name)
     return Scenario(
         scenario.shows,
-        lambda chosen, _: play_real(chosen, scenario),
+        lambda chosen, _: play_real(chosen, stem, scenario),
         lambda _: play_virtual(stem, scenario),
         needs(scenario),
     )

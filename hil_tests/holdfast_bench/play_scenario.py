@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from holdfast.command import errors as terminal
@@ -14,7 +14,8 @@ from holdfast_bench.facade import OUTSIDE
 from holdfast_bench.guest.fleet_beside import hub_beside
 from holdfast_bench.guest.scenario_file import ClearFaults, DriveFault, Link, Measure, Scenario
 from holdfast_bench.open_bench import open_bench
-from holdfast_bench.result import BenchError
+from holdfast_bench.result import BenchError, scenario_directory
+from holdfast_bench.timing import keep_timing
 from holdfast_bench.virtual_scenario import example_robot, run_in_guest
 from holdfast_image.build import repository_root
 
@@ -53,19 +54,25 @@ def needs(scenario: Scenario) -> frozenset[str]:
     return frozenset(found)
 
 
-def play_real(chosen: BenchFile, scenario: Scenario) -> dict[str, Any]:
-    """Play a scenario from outside and in real time.
+def play_real(chosen: BenchFile, name: str, scenario: Scenario) -> dict[str, Any]:
+    """Play a scenario from outside and in real time; `name` is its folder below build/bench.
 
     Raises:
         BenchError: the robot did not do what the scenario expects.
     """
     robot = repository_root() / "examples" / "robots" / scenario.robot
+    lines: list[dict[str, Any]] = []
     with open_bench(chosen, robot_file=robot, environment=scenario.environment) as bench:
-        return play_on(bench, scenario)
+        result = play_on(bench, scenario, lines.append)
+    return {**result, **keep_timing(lines, scenario_directory(name))}
 
 
-def play_on(bench: Bench, scenario: Scenario) -> dict[str, Any]:
+def play_on(
+    bench: Bench, scenario: Scenario, on_line: Callable[[dict[str, Any]], None] = lambda line: None
+) -> dict[str, Any]:
     """Play a scenario on a robot that is ready; missed deadlines are judged where the bench keeps deadlines.
+
+    `on_line` sees each line that the robot reports.
 
     Raises:
         BenchError: the robot did not do what the scenario expects.
@@ -83,6 +90,7 @@ def play_on(bench: Bench, scenario: Scenario) -> dict[str, Any]:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
         print(json.dumps(request), file=process.stdin, flush=True)
         for line in _lines(process.stdout):
+            on_line(line)
             if "outside" in line:
                 bench.faults.set_link(OUTSIDE, up=bool(line["outside"]["link"]))
             elif "event" in line:

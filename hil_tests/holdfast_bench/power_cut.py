@@ -99,10 +99,11 @@ class Ledger:
     deployments: int = 0
 
 
-def run(target: Target, count: int = COUNT, seed: int = 1, answer_limit_s: float = 600.0) -> dict[str, Any]:
+def run(target: Target, count: int = COUNT, seed: int = 1, settle_limit_s: float = 600.0) -> dict[str, Any]:
     """Cut the power `count` times, with the seeds `seed`, `seed` + 1, ...; leaves the robot running.
 
-    `answer_limit_s`: how long a robot that is ready again may take to answer the tasks that it had taken.
+    `settle_limit_s`: how long a robot that is ready again may take to load its controller and to answer its
+    tasks.
 
     Raises:
         BenchError: it did not come back, or something was lost; names the seed that repeats it.
@@ -115,7 +116,7 @@ def run(target: Target, count: int = COUNT, seed: int = 1, answer_limit_s: float
         try:
             _ACTIVITIES[cut.kind](target, cut, ledger)
             boots_s.append(target.wait_ready())
-            _check(target, ledger, answer_limit_s)
+            _check(target, ledger, settle_limit_s)
         except BenchError as error:
             raise BenchError(
                 f"{cut}: {error}\nrepeat it: holdfast bench run {NAME} --seed {cut.seed} --count 1"
@@ -211,21 +212,26 @@ def _active(robot: Robot) -> str:
     return str((robot.control()["controller"] or {}).get("sha256", ""))
 
 
-def _check(target: Target, ledger: Ledger, answer_limit_s: float) -> None:
+def _check(target: Target, ledger: Ledger, settle_limit_s: float) -> None:
     robot = target.robot
     if (integrity := robot.ask("integrity")) != {"ok": True, "integrity_check": ["ok"]}:
         raise BenchError(f"the worker's database is damaged: {integrity}")
-    active = _active(robot)
-    if active not in {ledger.controller, ledger.under_way}:
-        raise BenchError(f"the controller is {active or 'none'}, not {ledger.controller or 'none'}")
-    ledger.controller, ledger.under_way = active, ""
+    # The worker loads it once it runs: a robot is a member of its fleet a moment before.
+    expected = {ledger.controller, ledger.under_way}
+    try:
+        wait_until("the controller is loaded again", lambda: _active(robot) in expected, settle_limit_s)
+    except BenchError as error:
+        raise BenchError(
+            f"{error}; it is {_active(robot) or 'none'}, not {ledger.controller or 'none'}"
+        ) from None
+    ledger.controller, ledger.under_way = _active(robot), ""
     wanted = set(ledger.tasks)
 
     def answered() -> list[Counter[str]]:
         results = Counter(str(message["id"]) for message in target.fleet_messages("FLEET_RESULTS"))
         return [results] if wanted <= results.keys() else []
 
-    (results,) = wait_until("every acknowledged task is answered", answered, answer_limit_s)
+    (results,) = wait_until("every acknowledged task is answered", answered, settle_limit_s)
     if twice := sorted(task for task in wanted if results[task] > 1):
         raise BenchError(f"answered more than once: {', '.join(twice)}")
     failed = robot.shell.run("systemctl list-units --failed --plain --no-legend").stdout.strip()

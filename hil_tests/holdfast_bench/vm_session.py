@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -93,6 +94,8 @@ class VmSession:
         report("image (cached if nothing changed)")
         try:
             image = await asyncio.to_thread(build_image, repository_root(), steps=Steps())
+            # What an earlier robot of this id answered is not this one's.
+            shutil.rmtree(self._folder / "hub", ignore_errors=True)
             self._hub = Hub(self._folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
             accelerator = await asyncio.to_thread(choose_accelerator, image)

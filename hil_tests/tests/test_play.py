@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast_bench.guest.__main__ import run
-from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
+from holdfast_bench.guest.commands import ScenarioError
+from holdfast_bench.guest.scenario import Reporter, Rig
 
 OnRobot = Callable[[str, Callable[[Rig], Awaitable[None]]], None]
 

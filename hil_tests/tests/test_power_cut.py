@@ -132,11 +132,11 @@ def test_what_was_acknowledged_is_counted(kind: str) -> None:
 def test_a_loss_is_told_with_the_seed_that_repeats_it(kind: str, robot: SimulatedRobot, said: str) -> None:
     seed = first_seed(kind)
     with pytest.raises(BenchError) as error:
-        power_cut.run(robot, count=1, seed=seed)
+        power_cut.run(robot, count=1, seed=seed, settle_limit_s=0.5)
     assert said in str(error.value)
     assert f"holdfast bench run power-cut --seed {seed} --count 1" in str(error.value)
 
 
 def test_a_lost_task_is_a_loss() -> None:
     with pytest.raises(BenchError, match="every acknowledged task is answered"):
-        power_cut.run(SimulatedRobot(loses_tasks=1), count=1, seed=first_seed("writing"), answer_limit_s=0.5)
+        power_cut.run(SimulatedRobot(loses_tasks=1), count=1, seed=first_seed("writing"), settle_limit_s=0.5)

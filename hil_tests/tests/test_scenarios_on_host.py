@@ -25,10 +25,11 @@ from holdfast.session import RELAXED
 from holdfast.status import PHASES
 from holdfast_bench import estop_1000
 from holdfast_bench.guest.__main__ import SCENARIOS, run
+from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.deadlines import measure_loop
 from holdfast_bench.guest.estop_trials import Trials, by_drive, figures, first_changes
 from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
-from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError
+from holdfast_bench.guest.scenario import Reporter, Rig
 from holdfast_bench.result import BenchError
 from holdfast_bench.timing import keep_timing, read_timing
 

@@ -17,10 +17,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.deadlines import deadlines, deadlines_loaded
 from holdfast_bench.guest.estop_trials import estop_trials
 from holdfast_bench.guest.play import play
-from holdfast_bench.guest.scenario import InGuest, Reporter, Rig, ScenarioError
+from holdfast_bench.guest.scenario import InGuest, Reporter, Rig
 
 RESULT_PORT = Path("/dev/virtio-ports/holdfast.result")
 

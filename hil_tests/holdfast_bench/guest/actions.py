@@ -20,6 +20,7 @@ from holdfast.errors import ConfigError
 from holdfast.places import state_directory
 from holdfast.seqpacket import ask
 from holdfast_bench.guest import scenario_file as kinds
+from holdfast_bench.guest.faulty_disk import FaultyDisk
 from holdfast_bench.guest.scenario import Rig, stress
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Scene:
     safety: SafetyClient
     robot: str
     log: Log
+    disk: FaultyDisk | None = None
     ending: set[asyncio.Task[None]] = field(default_factory=set)
     """What lasts for a while and ends by itself."""
 
@@ -173,6 +175,25 @@ def _fill(filler: Path) -> None:
                 size //= 2
 
 
+async def _disk_slow(scene: Scene, event: kinds.DiskSlow) -> None:
+    disk = _disk(scene)
+    disk.make_slow(event.delay_ms)
+
+    async def end() -> None:
+        disk.make_fast()
+
+    scene.later(event.for_s, "disk is fast", end)
+
+
+async def _disk_fails(scene: Scene, event: kinds.DiskFails) -> None:
+    _disk(scene).make_fail()
+
+
+def _disk(scene: Scene) -> FaultyDisk:
+    assert scene.disk is not None, "the scenario was not looked at for its disk"  # noqa: S101
+    return scene.disk
+
+
 async def _program(scene: Scene, seconds: float, what: str, *command: str) -> None:
     if shutil.which(command[0]) is None:
         raise ConfigError(f"{command[0]} is not installed here; the bench image has it")
@@ -206,4 +227,6 @@ _ACTIONS: dict[str, Callable[[Scene, Any], Awaitable[None]]] = {
     "memory_hog": _memory_hog,
     "clock_jump": _clock_jump,
     "disk_full": _disk_full,
+    "disk_slow": _disk_slow,
+    "disk_fails": _disk_fails,
 }

@@ -11,10 +11,11 @@ from typing import Any
 from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
 from holdfast.layout import SegmentReader, load_layout
+from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.loop_figures import LoopFigures
 from holdfast_bench.guest.processor_time import ProcessorTime
 from holdfast_bench.guest.sabotage import sabotage
-from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, load_beside, stress, until
+from holdfast_bench.guest.scenario import Reporter, Rig, load_beside, stress, until
 
 _POLL_S = 5.0
 _ARM_POLL_S = 0.1

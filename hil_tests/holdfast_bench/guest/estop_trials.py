@@ -31,7 +31,8 @@ from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.errors import RefusedError
 from holdfast.layout import Layout, SegmentReader, load_layout
 from holdfast.seqpacket import Connection
-from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, until
+from holdfast_bench.guest.commands import ScenarioError
+from holdfast_bench.guest.scenario import Reporter, Rig, until
 
 LIMITS_US = {"flag": 2_000.0, "bus": 10_000.0, "enable": 10_000.0}
 _CONTROLLER = "cruise.wat"

@@ -23,14 +23,18 @@ from holdfast.errors import HoldfastError, RefusedError
 from holdfast.fleet import gather, is_ready
 from holdfast.layout import Layout, SegmentReader, load_layout
 from holdfast_bench.guest import actions
+from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.deadlines import arm
+from holdfast_bench.guest.faulty_disk import FaultyDisk
 from holdfast_bench.guest.fleet_streams import stream_messages
 from holdfast_bench.guest.loop_figures import LoopFigures
 from holdfast_bench.guest.processor_time import ProcessorTime
-from holdfast_bench.guest.scenario import Reporter, Rig, ScenarioError, until
+from holdfast_bench.guest.scenario import Reporter, Rig, until
 from holdfast_bench.guest.scenario_file import (
     Command,
     Deploy,
+    DiskFails,
+    DiskSlow,
     Event,
     Expected,
     Inputs,
@@ -111,6 +115,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
     """
     scenario = Scenario.model_validate(request["scenario"])
     await rig.ready()
+    disk = FaultyDisk() if any(isinstance(event, DiskSlow | DiskFails) for event in scenario.event) else None
     async with AsyncExitStack() as stack:
         hub_url = await stack.enter_async_context(rig.fleet()) if scenario.fleet else None
         await rig.deploy(scenario.controller)
@@ -130,7 +135,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
         watching = asyncio.create_task(watch.run(scenario.watch_ms / 1000))
         stack.callback(watching.cancel)
         log.add("start")
-        tasks = await _play_events(scenario, actions.Scene(rig, core, safety, robot, log))
+        tasks = await _play_events(scenario, actions.Scene(rig, core, safety, robot, log, disk))
         if (left_s := scenario.seconds - log.now_s) > 0:
             await asyncio.sleep(left_s)
         watch.note()

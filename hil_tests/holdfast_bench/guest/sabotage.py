@@ -7,11 +7,10 @@ priority    the loop runs below the kernel's interrupt threads
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from holdfast.places import executable
-from holdfast_bench.guest.scenario import ScenarioError
+from holdfast_bench.guest.commands import ScenarioError, run
 
 _DROP_IN = Path("/run/systemd/system/holdfast-control.service.d/90-sabotage.conf")
 
@@ -32,7 +31,5 @@ def sabotage(kind: str) -> None:
         raise ScenarioError(f"there is no mistake {kind!r}; there are {', '.join(mistakes)}")
     _DROP_IN.parent.mkdir(parents=True, exist_ok=True)
     _DROP_IN.write_text(f"[Service]\n{mistakes[kind]}\n")
-    for command in (("daemon-reload",), ("restart", "holdfast-control.service")):
-        done = subprocess.run(("systemctl", *command), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ScenarioError(f"systemctl {' '.join(command)}: {done.stderr.strip()}")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "restart", "holdfast-control.service")

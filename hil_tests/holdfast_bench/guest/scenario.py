@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
 from holdfast.places import run_directory
+from holdfast_bench.guest.commands import ScenarioError, run
 from holdfast_bench.guest.fleet_beside import pull_cable, start_hub_beside
 
 T = TypeVar("T")
@@ -27,10 +28,6 @@ _DRIVE = Path(f"/dev/disk/by-id/virtio-{LOAD_DRIVE}")
 _SCRATCH = Path("/run/holdfast-bench/scratch")
 _READY_POLL_S = 5.0
 _READY_POLLS = 60
-
-
-class ScenarioError(Exception):
-    """The robot did not do what the scenario needs; the message says what was seen."""
 
 
 class Reporter:
@@ -205,10 +202,8 @@ def _scratch() -> Path | None:
     if not _DRIVE.is_block_device():
         return None
     _SCRATCH.mkdir(parents=True)
-    for command in (("mkfs.ext4", "-q", "-F", _DRIVE), ("mount", _DRIVE, _SCRATCH)):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ScenarioError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+    run("mkfs.ext4", "-q", "-F", str(_DRIVE))
+    run("mount", str(_DRIVE), str(_SCRATCH))
     return _SCRATCH
 
 
@@ -229,10 +224,7 @@ async def until(what: str, probe: Callable[[], Awaitable[T | None]], poll_s: flo
 
 
 def _unit(*arguments: str) -> None:
-    command = ("systemctl", *arguments[:-1], f"holdfast-{arguments[-1]}.service")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ScenarioError(f"{' '.join(command)}: {done.stderr.strip()}")
+    run("systemctl", *arguments[:-1], f"holdfast-{arguments[-1]}.service")
 
 
 def _systemctl(*arguments: str) -> str:

@@ -142,6 +142,20 @@ class DiskFull(_At):
     for_s: Annotated[float, Field(gt=0, le=3600)]
 
 
+class DiskSlow(_At):
+    """Every read and write of the robot's state takes longer, for a while."""
+
+    do: Literal["disk_slow"]
+    delay_ms: Annotated[float, Field(ge=1, le=10_000)]
+    for_s: Annotated[float, Field(gt=0, le=3600)]
+
+
+class DiskFails(_At):
+    """Every write of the robot's state fails from now on, as on a card that is worn out."""
+
+    do: Literal["disk_fails"]
+
+
 Event = Annotated[
     Link
     | Command
@@ -157,7 +171,9 @@ Event = Annotated[
     | Hog
     | MemoryHog
     | ClockJump
-    | DiskFull,
+    | DiskFull
+    | DiskSlow
+    | DiskFails,
     Field(discriminator="do"),
 ]
 

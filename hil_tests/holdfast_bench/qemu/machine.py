@@ -30,6 +30,9 @@ FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
 MACHINE = "q35,sata=off,smbus=off"
+EMULATED_PROCESSOR = "max,erms=off,fsrm=off"
+"""A processor that announces fast string instructions makes kernel and libc copy with `rep movsb`, which is emulated
+byte by byte."""
 _LINKS = (MANAGEMENT, OUTSIDE)
 
 
@@ -202,7 +205,7 @@ class Vm:
         ]
 
     def _cpu(self) -> str:
-        return "host" if self.accelerator == "kvm" else "max"
+        return "host" if self.accelerator == "kvm" else EMULATED_PROCESSOR
 
     def _devices(self) -> list[str]:
         """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""

@@ -190,7 +190,7 @@ def clang_tidy_stage() -> list[Command]:
     ]
 
 
-TEST_OF_THE_TESTS = "hil_tests/virtual_time/test_of_the_tests.py"
+VIRTUAL_TIME = "hil_tests/virtual_time"
 
 
 def pytest(name: str, *arguments: str) -> Command:
@@ -220,7 +220,16 @@ STAGES: tuple[Stage, ...] = (
         "hil",
         "Deadlines and the robot without its network, in virtual time",
         "image",
-        lambda: [pytest("virtual-time", "hil_tests/virtual_time", f"--ignore={TEST_OF_THE_TESTS}")],
+        lambda: [
+            pytest("virtual-time", f"{VIRTUAL_TIME}/test_deadlines.py", f"{VIRTUAL_TIME}/test_offline.py")
+        ],
+    ),
+    Stage(
+        "virtual-faults",
+        "hil",
+        "Faults in virtual time, the same in each run",
+        "robot",
+        lambda: [pytest("virtual-faults", f"{VIRTUAL_TIME}/test_faults.py")],
     ),
     Stage(
         "hil",
@@ -234,7 +243,7 @@ STAGES: tuple[Stage, ...] = (
         "hil",
         "Mistakes made on purpose are noticed",
         "full",
-        lambda: [pytest("test-of-tests", TEST_OF_THE_TESTS)],
+        lambda: [pytest("test-of-tests", f"{VIRTUAL_TIME}/test_of_the_tests.py")],
     ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(

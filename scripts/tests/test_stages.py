@@ -63,7 +63,7 @@ def test_the_quick_tier_is_a_beginning_of_the_full_one() -> None:
 
 def test_only_takes_a_stage_or_a_group_of_any_tier() -> None:
     chosen = [stage.name for stage in stages.chosen("quick", ["clang-tidy", "hil"])]
-    assert chosen == ["virtual-time", "hil", "test-of-tests", "clang-tidy"]
+    assert chosen == ["virtual-time", "virtual-faults", "hil", "test-of-tests", "clang-tidy"]
     assert {stage.group for stage in stages.chosen("quick", ["cpp"])} == {"cpp"}
 
 

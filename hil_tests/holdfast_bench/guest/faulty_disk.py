@@ -62,4 +62,5 @@ class FaultyDisk:
         # Without a freeze of the file system: that would write, and a fault comes unannounced.
         run("dmsetup", "suspend", "--nolockfs", _NAME)
         run("dmsetup", "reload", _NAME, "--table", table)
-        run("dmsetup", "resume", _NAME)
+        # Not waiting for udev, which reads the disk anew: of a slow one it would wait for long.
+        run("dmsetup", "resume", "--noudevsync", _NAME)

@@ -12,15 +12,17 @@ from holdfast_image.errors import ImageError
 from holdfast_image.flash_cli import flash_command, list_command
 from holdfast_image.mirror import named_mirror
 from holdfast_image.progress import Steps
+from holdfast_image.verify_cli import verify_command
 
 
 @click.group()
 def image() -> None:
-    """Build the appliance image and put it on a drive."""
+    """Build the appliance image, compare builds of it and put it on a drive."""
 
 
 image.add_command(flash_command)
 image.add_command(list_command)
+image.add_command(verify_command)
 
 
 @image.command()

@@ -1,8 +1,9 @@
 """Builds the image, or finds it in the cache: the key is a hash over everything that goes into it.
 
 `images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz,
-image.initrd and image.cmdline (for starts without firmware), image.manifest and image.json;
-build/image/<board>-<variant> points there.
+image.initrd and image.cmdline (for starts without firmware), image.manifest, what holdfast_image.contents writes, and
+image.json; build/image/<board>-<variant> points there. All of it but image.json, which tells of the build, is the same
+whenever and wherever it is built from the same sources and packages.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from pathlib import Path
 from holdfast_image import bench_modules
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import cache_directory, content_hash, locked, require_space
+from holdfast_image.contents import BILL_OF_MATERIALS, LICENCES, PACKAGES, write_contents
 from holdfast_image.errors import BuildError, UsageError
 from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
-from holdfast_image.namespace import Bind, require_root, run_in_builder
+from holdfast_image.mkosi import run_mkosi
+from holdfast_image.namespace import require_root
+from holdfast_image.packages import ARCHIVES, Package, read_listing
 from holdfast_image.progress import Steps
 from holdfast_image.runtime import RuntimeStaging, Snapshot
 
@@ -30,6 +34,9 @@ VARIANTS = ("bench", "release")
 NEEDED_BYTES = 6 << 30
 _KEPT_IMAGES = 4
 _PARTS = ("image.raw", "image.efi", "image.vmlinuz", "image.initrd", "image.manifest")
+_CONTENTS = (PACKAGES, LICENCES, BILL_OF_MATERIALS)
+# Raise it when this package makes something else from the same sources: images of before are not taken from the cache.
+_RECIPE = "2"
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class Image:
     def command_line(self) -> str:
         """The kernel command line of its unified kernel image."""
         return (self.directory / "image.cmdline").read_text().strip("\0\n ")
+
+    def packages(self) -> list[Package]:
+        """Return the Debian packages in it, those of its initrd included."""
+        return read_listing(self.directory / PACKAGES)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -80,8 +91,17 @@ def build_image(
     variant: str = "bench",
     mirror: Mirror | None = None,
     steps: Steps | None = None,
+    accept: Callable[[Image], None] = lambda image: None,
 ) -> Image:
     """Return the image of the sources as they are now, built first if no cached one was made from the same.
+
+    Args:
+        repository: the checkout.
+        board: one of `BOARDS`.
+        variant: one of `VARIANTS`.
+        mirror: where Debian packages come from; None: where this machine's apt gets them.
+        steps: shows what goes on.
+        accept: raises an error if the image shall not be published in build/image.
 
     Raises:
         UsageError: there is no such board or variant.
@@ -104,19 +124,23 @@ def build_image(
         builder = ensure_builder(cache, mirror, log, waiting)
     with locked(cache / "image.lock", waiting):
         snapshot = Snapshot.take(repository, cache / "source")
-        key = content_hash(Path("/"), [], snapshot.key, builder.key, board, variant)
+        # The builder tree's name knows the mirror, and the image must not.
+        version = content_hash(Path("/"), [], snapshot.key, board, variant, _RECIPE)
+        key = content_hash(Path("/"), [], version, builder.key)
         directory = cache / "images" / key
         cached = directory.is_dir()
         if not cached:
             require_root("building the image")
             require_space(cache, NEEDED_BYTES, "the image")
-            _build(cache, builder, snapshot, log, steps, board, variant, directory)
+            _build(cache, builder, snapshot, log, steps, board, variant, version, directory)
         else:
             steps.say(f"unchanged: image {key} is in the cache")
-        _publish(repository / "build/image", f"{board}-{variant}", directory)
         os.utime(directory)
         _forget_old(directory)
-    return Image(directory, key, board, variant, builder, cached)
+        image = Image(directory, key, board, variant, builder, cached)
+        accept(image)
+        _publish(repository / "build/image", f"{board}-{variant}", directory)
+    return image
 
 
 def _build(
@@ -127,6 +151,7 @@ def _build(
     steps: Steps,
     board: str,
     variant: str,
+    version: str,
     directory: Path,
 ) -> None:
     work = cache / "mkosi"
@@ -149,7 +174,7 @@ def _build(
             bench_modules.assemble(kernel, module, work / "modules")
     with steps.step(f"image {board} ({variant})"):
         write_apt_configuration(work / "apt", builder.mirror())
-        _mkosi(builder, snapshot, work, log, board, variant, directory.name)
+        run_mkosi(builder, snapshot, work, log, board, variant, version)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:
@@ -159,50 +184,18 @@ def _build(
             f"remove {builder.tree} and {work / 'cache'} and build again, both from the mirror as it is now"
         )
         bench_modules.require_kernel(kernel, output / "image.manifest", remedy)
+    with steps.step("bill of materials"):
+        definition = snapshot.root / "image/mkosi.conf"
+        archives = work / "packages" / ARCHIVES
+        write_contents(output, builder, archives, dependencies, version, definition, log)
     for extra in output.iterdir():
-        if extra.name not in {*_PARTS, "image.cmdline"}:
+        if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline"}:
             extra.unlink()
     (output / "image.json").write_text(
         json.dumps({"key": directory.name, "board": board, "variant": variant, "builder": builder.key}) + "\n"
     )
     directory.parent.mkdir(exist_ok=True)
     output.rename(directory)
-
-
-def _mkosi(
-    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: str, variant: str, version: str
-) -> None:
-    profiles = [board] + (["bench"] if variant == "bench" else [])
-    trees = ["runtime"] + (["modules"] if variant == "bench" else [])
-    run_in_builder(
-        builder.tree,
-        [
-            *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
-            *("--output-directory=/hf/mkosi/output", "--cache-directory=/hf/mkosi/cache"),
-            *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
-            *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
-            f"--image-version={version}",
-            *(f"--profile={profile}" for profile in profiles),
-            *("--force", "build"),
-        ],
-        [Bind(snapshot.root, "/hf/source"), Bind(work, "/hf/mkosi", writable=True)],
-        log=log,
-        what="building the image",
-    )
-    run_in_builder(
-        builder.tree,
-        [
-            "objcopy",
-            "-O",
-            "binary",
-            "--only-section=.cmdline",
-            "/hf/output/image.efi",
-            "/hf/output/image.cmdline",
-        ],
-        [Bind(work / "output", "/hf/output", writable=True)],
-        log=log,
-        what="reading the kernel command line of the image",
-    )
 
 
 def _fresh_log(repository: Path, board: str, variant: str) -> Path:

@@ -17,6 +17,7 @@ from holdfast_image.cache import content_hash, locked, made_whole, require_space
 from holdfast_image.errors import BuildError, HostError, NetworkError
 from holdfast_image.mirror import SUITE, Mirror, apt_settings
 from holdfast_image.namespace import require_root, tail_of
+from holdfast_image.packages import Package, tree_packages
 
 PACKAGES = (
     # the image
@@ -86,6 +87,10 @@ class Builder:
         lines = (self.tree / "etc/apt/sources.list").read_text().splitlines()
         found = {line.split()[2]: line.split()[1] for line in lines if line.startswith("deb http")}
         return Mirror(archive=found.get(SUITE, ""), security=found.get(f"{SUITE}-security", ""))
+
+    def packages(self) -> list[Package]:
+        """Return the Debian packages in it; their .deb files are not kept."""
+        return tree_packages((self.tree / "var/lib/dpkg/status").read_text())
 
 
 def builder_key(mirror: Mirror) -> str:

@@ -6,21 +6,26 @@ import json
 
 import click
 
-from holdfast_image.build import BOARDS, VARIANTS, build_image, repository_root
+from holdfast_image.build import BOARDS, VARIANTS, Image, build_image, repository_root
 from holdfast_image.command import fail
 from holdfast_image.errors import ImageError
 from holdfast_image.flash_cli import flash_command, list_command
+from holdfast_image.lock_cli import lock_command
 from holdfast_image.mirror import named_mirror
+from holdfast_image.package_lock import PackageLock
 from holdfast_image.progress import Steps
+from holdfast_image.verify_cli import verify_command
 
 
 @click.group()
 def image() -> None:
-    """Build the appliance image and put it on a drive."""
+    """Build the appliance image, compare builds of it and put it on a drive."""
 
 
 image.add_command(flash_command)
 image.add_command(list_command)
+image.add_command(lock_command)
+image.add_command(verify_command)
 
 
 @image.command()
@@ -32,8 +37,14 @@ image.add_command(list_command)
     envvar="HOLDFAST_MIRROR",
     help="Debian archive; default: the one this machine's apt uses.",
 )
+@click.option(
+    "--locked/--unlocked",
+    "lock_required",
+    default=None,
+    help="Fail if a package is not the one that image/locks names, or only warn; default: fail for a release.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:
+def build(board: str, variant: str, mirror: str | None, lock_required: bool | None, as_json: bool) -> None:
     """Build the image, or find it in the cache if nothing changed.
 
     Exit codes: 0 built or found, 1 failed, 2 wrong option or place.
@@ -41,9 +52,23 @@ def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:
     Example: holdfast image build --variant release
     """
     steps = Steps()
+    differences: list[str] = []
+    required = variant == "release" if lock_required is None else lock_required
+
+    def accept(built: Image) -> None:
+        differences.extend(lock.differences(built.packages(), built.builder.packages()))
+        lock.record(differences)
+        if required:
+            lock.require(differences)
+        elif differences:
+            steps.say(
+                f"warning: {len(differences)} packages are not those of the lock; {lock.report} lists them"
+            )
+
     try:
         chosen = named_mirror(mirror) if mirror is not None else None
-        built = build_image(repository_root(), board, variant, chosen, steps)
+        lock = PackageLock(repository_root(), board, variant)
+        built = build_image(lock.repository, board, variant, chosen, steps, accept)
     except ImageError as error:
         fail("build", error, as_json=as_json)
     if as_json:
@@ -52,6 +77,7 @@ def build(board: str, variant: str, mirror: str | None, as_json: bool) -> None:
             "image": str(built.directory),
             "key": built.key,
             "cached": built.cached,
+            "lock_differences": differences,
             "seconds": steps.seconds,
         }
         click.echo(json.dumps(result))

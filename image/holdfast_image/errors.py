@@ -7,6 +7,7 @@ ImageError
 ├── FlashError       flashing began and did not end well; the message tells what the drive is now
 ├── NetworkError     packages cannot be fetched
 ├── BuildError       a step failed; the message ends with the tail of its log
+├── LockError        a build has other packages than the lock says; the message lists them
 └── UsageError       an option that makes no sense
 """
 
@@ -37,6 +38,10 @@ class NetworkError(ImageError):
 
 class BuildError(ImageError):
     """A build step failed."""
+
+
+class LockError(ImageError):
+    """A build does not meet the package lock."""
 
 
 class UsageError(ImageError):

@@ -9,20 +9,16 @@ from __future__ import annotations
 import configparser
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_image.builder import Builder
 from holdfast_image.cache import content_hash, files_below, made_whole
-from holdfast_image.errors import BuildError, HostError, NetworkError
-from holdfast_image.namespace import Bind, run_in_builder, tail_of
+from holdfast_image.errors import BuildError
+from holdfast_image.namespace import Bind, run_in_builder
+from holdfast_image.python_packages import PYTHON_VERSION, installed
 
-PYTHON_VERSION = "3.13"
-# glibc of Debian 13 is newer than the newest tag that wheels are published for.
-_PLATFORM = "x86_64-manylinux_2_39"
 _SITE = f"usr/lib/holdfast/lib/python{PYTHON_VERSION}/site-packages"
 SOURCES = (
     "pyproject.toml",
@@ -49,7 +45,6 @@ DEFINITION = (
     "image/modules",
 )
 EXAMPLES = ("examples/robots", "examples/controllers", "hil_tests/controllers")
-_NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")
 
 
 @dataclass(frozen=True)
@@ -193,69 +188,7 @@ class RuntimeStaging:
         )
 
     def _installed(self, kind: str, selection: list[str]) -> Path:
-        exported = self._uv("export", "--frozen", "--no-header", "--no-annotate", *selection)
-        requirements = "".join(
-            line for line in exported.splitlines(keepends=True) if not line.startswith("-e")
-        )
-        target = (
-            self._cache / f"{kind}-{content_hash(Path('/'), [], PYTHON_VERSION, _PLATFORM, requirements)}"
-        )
-        if target.is_dir():
-            return target
-        with made_whole(target) as partial:
-            listed = self._cache / f"{target.name}.txt"
-            listed.write_text(requirements)
-            self._uv(
-                *(
-                    "pip",
-                    "install",
-                    "--cache-dir",
-                    str(self._cache / "uv"),
-                    "--python-version",
-                    PYTHON_VERSION,
-                ),
-                *("--python-platform", _PLATFORM, "--only-binary", ":all:", "--require-hashes", "--no-deps"),
-                *("--link-mode", "copy", "--target", str(partial), "--requirement", str(listed)),
-            )
-            shutil.rmtree(partial / "bin", ignore_errors=True)
-            listed.unlink()
-        return target
-
-    def _uv(self, *arguments: str) -> str:
-        with self._log.open("ab") as output:
-            ran = subprocess.run(
-                [find_uv(), *arguments],
-                cwd=self._snapshot.root,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                text=True,
-                env={**os.environ, "UV_PYTHON": sys.executable, "UV_NO_PROGRESS": "1"},
-                check=False,
-            )
-        if ran.returncode == 0:
-            return ran.stdout
-        if any(sign in tail_of(self._log, 30) for sign in _NETWORK_SIGNS):
-            raise NetworkError(
-                f"cannot fetch Python packages; is the network up? "
-                f"uv's own index settings apply (all of it: {self._log})"
-            )
-        raise BuildError(f"uv {arguments[0]} failed; the end of {self._log}:\n{tail_of(self._log)}")
-
-
-def find_uv() -> str:
-    """Return uv's path: beside this Python (it is locked with the other tools), else on PATH.
-
-    Raises:
-        HostError: there is none.
-    """
-    beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.is_file() else shutil.which("uv")
-    if found is None:
-        raise HostError(
-            "uv is not installed beside this Python nor on PATH; make .venv with `make up` or `uv sync`"
-        )
-    return found
+        return installed(self._cache, self._snapshot.root, self._log, kind, selection)
 
 
 def _link(source: str, target: str) -> str:

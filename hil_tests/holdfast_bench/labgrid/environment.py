@@ -11,7 +11,7 @@ from holdfast_image.build import repository_root
 from holdfast_image.cache import cache_directory, content_hash, locked, require_space
 from holdfast_image.errors import ImageError
 from holdfast_image.namespace import tail_of
-from holdfast_image.runtime import find_uv
+from holdfast_image.python_packages import find_uv
 
 REQUIREMENTS = "hil_tests/labgrid-requirements.txt"
 _NEEDED_BYTES = 300 << 20

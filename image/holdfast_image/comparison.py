@@ -1,0 +1,231 @@
+"""Compares two builds of the image: artefact by artefact, and the disk image down to the first file that differs.
+
+Equality is decided by the bytes alone. What is said about a difference comes from the file systems inside and, where
+their files agree, from the superblock of ext4 (its hash seed, its times) or the place of the first byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from holdfast_image.errors import ImageFileError, UsageError
+from holdfast_image.image_files import MODIFICATION_TIME, READERS, Attributes, Files, ext4_header
+from holdfast_image.partitions import Partition, PartitionTable, file_system, read_partitions
+from holdfast_image.progress import Steps
+
+# What is inside another artefact comes before it, so that the first difference told is nearest to its cause.
+_ORDER = ("image.vmlinuz", "image.initrd", "image.cmdline", "image.efi", "image.raw")
+# Tells of the build and not of the image: where it was made.
+_RECORD = "image.json"
+_CHUNK_BYTES = 1 << 22
+_Found = TypeVar("_Found", Files, Attributes)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One file of both images, with the SHA-256 in each; None where it is missing."""
+
+    name: str
+    sha256: tuple[str | None, str | None]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both have it, the same."""
+        return self.sha256[0] == self.sha256[1]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two images differ, and in what."""
+
+    artefact: str
+    why: str
+    partition: str | None = None
+    path: str | None = None
+    """Inside the partition's file system."""
+
+    def __str__(self) -> str:
+        place = [self.artefact]
+        if self.partition is not None:
+            place.append(f"partition {self.partition}")
+        if self.path is not None:
+            place.append(self.path)
+        return f"{', '.join(place)}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every artefact, and every difference, the first of them nearest to its cause."""
+
+    artefacts: tuple[Artefact, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether all artefacts are the same."""
+        return all(artefact.equal for artefact in self.artefacts)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as `holdfast image verify --json` prints it."""
+        return {
+            "ok": self.equal,
+            "artefacts": [
+                {"name": found.name, "equal": found.equal, "sha256": list(found.sha256)}
+                for found in self.artefacts
+            ],
+            "differences": [asdict(found) for found in self.differences],
+        }
+
+
+def compare_images(a: Path, b: Path, steps: Steps) -> Comparison:
+    """Compare two folders of `holdfast image build`, or two files.
+
+    Raises:
+        UsageError: one is a folder and the other a file, or a folder holds no image.
+        HostError: a program that reads file systems is missing.
+        ImageFileError: a file system is damaged.
+    """
+    pairs = list(_pairs(a, b))
+    artefacts = []
+    differences: list[Difference] = []
+    for name, first, second in pairs:
+        artefact = Artefact(name, (_sha256(first, steps), _sha256(second, steps)))
+        artefacts.append(artefact)
+        if not artefact.equal:
+            with steps.step(f"looking for the difference in {name}"):
+                differences += _differences(name, first, second)
+    return Comparison(tuple(artefacts), tuple(differences))
+
+
+def _pairs(a: Path, b: Path) -> Iterator[tuple[str, Path, Path]]:
+    if a.is_dir() != b.is_dir():
+        raise UsageError(f"{a} and {b}: name two folders or two files")
+    if not a.is_dir():
+        yield a.name if a.name == b.name else f"{a.name} and {b.name}", a, b
+        return
+    names = {file.name for folder in (a, b) for file in folder.glob("image.*")} - {_RECORD}
+    for folder in (a, b):
+        if not (folder / "image.raw").is_file():
+            raise UsageError(f"there is no image.raw in {folder}; name a folder of `holdfast image build`")
+    for name in sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)):
+        yield name, a / name, b / name
+
+
+def _sha256(file: Path, steps: Steps) -> str | None:
+    if not file.is_file():
+        return None
+    size = file.stat().st_size
+    digest = hashlib.sha256()
+    with steps.transfer(f"reading {file}", max(size, 1)) as advance, file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
+
+
+def _differences(name: str, a: Path, b: Path) -> list[Difference]:
+    for file, why in ((a, "only in the second"), (b, "only in the first")):
+        if not file.is_file():
+            return [Difference(name, why)]
+    tables = read_partitions(a), read_partitions(b)
+    if tables[0] is None or tables[1] is None:
+        return [Difference(name, _told_by_bytes(a, b))]
+    if why := _table_difference(tables[0], tables[1]):
+        return [Difference(name, f"partition table: {why}")]
+    found = []
+    for partition in tables[0].partitions:
+        if _first_other_byte(a, b, partition.offset_bytes, partition.size_bytes) is not None:
+            found += [
+                Difference(name, why, str(partition), path)
+                for path, why in _partition_differences(a, b, partition)
+            ]
+    return found or [Difference(name, f"outside of the partitions: {_told_by_bytes(a, b)}")]
+
+
+def _table_difference(a: PartitionTable, b: PartitionTable) -> str:
+    if a.disk_id != b.disk_id:
+        return f"id of the disk {a.disk_id} / {b.disk_id}"
+    if len(a.partitions) != len(b.partitions):
+        return f"{len(a.partitions)} / {len(b.partitions)} partitions"
+    for first, second in zip(a.partitions, b.partitions, strict=True):
+        if first != second:
+            why = _attribute_difference(first.as_attributes(), second.as_attributes())
+            return f"partition {first}, {why[0]}: {why[1]}" if why else ""
+    return ""
+
+
+def _partition_differences(a: Path, b: Path, partition: Partition) -> list[tuple[str | None, str]]:
+    kinds = file_system(a, partition), file_system(b, partition)
+    if kinds[0] != kinds[1]:
+        return [(None, f"file system {kinds[0] or 'unknown'} / {kinds[1] or 'unknown'}")]
+    if kinds[0] in READERS:
+        files = [_in_folder(READERS[kinds[0]], image, partition) for image in (a, b)]
+        if found := file_differences(files[0], files[1]):
+            return [(path, why) for path, why in found]
+    if kinds[0] == "ext4":
+        headers = [_in_folder(ext4_header, image, partition) for image in (a, b)]
+        if why := _attribute_difference(headers[0], headers[1]):
+            return [(None, f"no file differs, but the file system's {why[0]}: {why[1]}")]
+    where = _first_other_byte(a, b, partition.offset_bytes, partition.size_bytes)
+    kind = f"no file of the {kinds[0]} differs" if kinds[0] in READERS else f"{kinds[0] or 'unknown'} content"
+    return [(None, f"{kind}; the first other byte is {where} of the partition")]
+
+
+def _in_folder(read: Callable[[Path, Partition, Path], _Found], image: Path, partition: Partition) -> _Found:
+    with tempfile.TemporaryDirectory(prefix="holdfast-verify-") as folder:
+        return read(image, partition, Path(folder))
+
+
+def file_differences(a: Files, b: Files) -> list[tuple[str, str]]:
+    """Return the paths that differ and why, sorted; the times of folders, which follow from their files, last."""
+    found = []
+    for path in sorted({*a, *b}):
+        if path not in a or path not in b:
+            found.append((path, "only in the first" if path in a else "only in the second"))
+        elif why := _attribute_difference(a[path], b[path]):
+            found.append((path, f"{why[0]}: {why[1]}"))
+    return sorted(found, key=lambda each: each[1].startswith(MODIFICATION_TIME))
+
+
+def _attribute_difference(a: Attributes, b: Attributes) -> tuple[str, str] | None:
+    for name in dict.fromkeys((*a, *b)):
+        if a.get(name) != b.get(name):
+            return name, f"{a.get(name) or 'none'} / {b.get(name) or 'none'}"
+    return None
+
+
+def _told_by_bytes(a: Path, b: Path) -> str:
+    sizes = a.stat().st_size, b.stat().st_size
+    where = _first_other_byte(a, b, 0, min(sizes))
+    place = (
+        f"the first other byte is {where}" if where is not None else "the shorter one begins the longer one"
+    )
+    return place if sizes[0] == sizes[1] else f"{sizes[0]} / {sizes[1]} bytes, {place}"
+
+
+def _first_other_byte(a: Path, b: Path, offset: int, count: int) -> int | None:
+    """Return the number of the first byte that differs, None if the range is the same in both."""
+    with a.open("rb") as first, b.open("rb") as second:
+        first.seek(offset)
+        second.seek(offset)
+        done = 0
+        while done < count:
+            chunks = [_read(stream, min(_CHUNK_BYTES, count - done)) for stream in (first, second)]
+            if chunks[0] != chunks[1]:
+                return done + next(
+                    at for at, pair in enumerate(zip(*chunks, strict=True)) if pair[0] != pair[1]
+                )
+            done += len(chunks[0])
+    return None
+
+
+def _read(stream: BinaryIO, count: int) -> bytes:
+    chunk = stream.read(count)
+    if len(chunk) < count:
+        raise ImageFileError(f"{stream.name} ends too early; build it or fetch it again")
+    return chunk

@@ -1,0 +1,51 @@
+"""`holdfast image lock`: what is built now is what shall be built from now on."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from holdfast_image.build import BOARDS, VARIANTS, build_image, repository_root
+from holdfast_image.command import fail
+from holdfast_image.errors import ImageError
+from holdfast_image.mirror import named_mirror
+from holdfast_image.package_lock import PackageLock
+from holdfast_image.progress import Steps
+
+
+@click.command("lock")
+@click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
+@click.option(
+    "--mirror",
+    metavar="URL",
+    envvar="HOLDFAST_MIRROR",
+    help="Debian archive; default: the one this machine's apt uses.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def lock_command(board: str, mirror: str | None, as_json: bool) -> None:
+    """Build both variants and write their packages, and the builder tree's, into image/locks.
+
+    Packages are as new as the mirror when nothing of it is in the cache: docs/image.md tells how to take newer ones.
+
+    Exit codes: 0 written, 1 failed, 2 wrong option or place.
+
+    Example: holdfast image lock
+    """
+    steps = Steps()
+    changed: list[str] = []
+    try:
+        chosen = named_mirror(mirror) if mirror is not None else None
+        repository = repository_root()
+        for variant in VARIANTS:
+            built = build_image(repository, board, variant, chosen, steps)
+            lock = PackageLock(repository, board, variant)
+            image, builder = built.packages(), built.builder.packages()
+            changed += [f"{variant} {line}" for line in lock.differences(image, builder)]
+            lock.renew(image, builder)
+    except ImageError as error:
+        fail("lock", error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "changed": changed}))
+    else:
+        click.echo("".join(f"{line}\n" for line in changed) + f"{len(changed)} changes in image/locks")

@@ -1,0 +1,50 @@
+"""Runs mkosi in the builder tree: from the staged files to a disk image and what it consists of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from holdfast_image.builder import Builder
+from holdfast_image.namespace import Bind, run_in_builder
+from holdfast_image.runtime import Snapshot
+
+
+def run_mkosi(
+    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: str, variant: str, version: str
+) -> None:
+    """Build the image of `version` from the files staged in `work` into its folder `output`.
+
+    Raises:
+        BuildError: mkosi failed.
+    """
+    profiles = [board] + (["bench"] if variant == "bench" else [])
+    trees = ["runtime"] + (["modules"] if variant == "bench" else [])
+    run_in_builder(
+        builder.tree,
+        [
+            *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
+            *("--output-directory=/hf/mkosi/output", "--cache-directory=/hf/mkosi/cache"),
+            *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
+            *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
+            f"--image-version={version}",
+            *(f"--profile={profile}" for profile in profiles),
+            *("--force", "build"),
+        ],
+        [Bind(snapshot.root, "/hf/source"), Bind(work, "/hf/mkosi", writable=True)],
+        log=log,
+        what="building the image",
+    )
+    run_in_builder(
+        builder.tree,
+        [
+            "objcopy",
+            "-O",
+            "binary",
+            "--only-section=.cmdline",
+            "/hf/output/image.efi",
+            "/hf/output/image.cmdline",
+        ],
+        [Bind(work / "output", "/hf/output", writable=True)],
+        log=log,
+        what="reading the kernel command line of the image",
+    )

@@ -1,0 +1,119 @@
+"""The package lock: image/locks/ holds the packages that a build has to have, exactly these.
+
+One file a board and variant and one for the builder tree, made by `holdfast image lock`. A build compares itself with
+them when it is done, also one from the cache: docs/decisions/0061-reproducible-image.md says which ones fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast_image.errors import LockError
+from holdfast_image.packages import Package, listing, read_listing
+
+_FOLDER = Path("image/locks")
+_RENEW = "holdfast image lock"
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class PackageLock:
+    """The locks that one build has to meet."""
+
+    repository: Path
+    board: str
+    variant: str
+
+    @property
+    def image_file(self) -> Path:
+        """Where the image's packages are locked."""
+        return self.repository / _FOLDER / f"{self.board}-{self.variant}.txt"
+
+    @property
+    def builder_file(self) -> Path:
+        """Where the builder tree's packages are locked."""
+        return self.repository / _FOLDER / "builder.txt"
+
+    def differences(self, image: Sequence[Package], builder: Sequence[Package]) -> list[str]:
+        """Return one line for each package that is not as it is locked; none if the lock is met.
+
+        Raises:
+            UsageError: a lock file is damaged.
+        """
+        found = []
+        for what, file, built in (
+            ("image", self.image_file, image),
+            ("builder tree", self.builder_file, builder),
+        ):
+            if not file.is_file():
+                found.append(f"{what}: there is no {file.relative_to(self.repository)}")
+                continue
+            found += [f"{what}: {line}" for line in package_differences(read_listing(file), built)]
+        return found
+
+    @property
+    def report(self) -> Path:
+        """Where the differences of the last build are listed in full."""
+        return self.repository / "build/image" / f"{self.board}-{self.variant}-lock.txt"
+
+    def record(self, differences: Sequence[str]) -> None:
+        """Write the report, or remove an older one if there is no difference."""
+        if differences:
+            self.report.parent.mkdir(parents=True, exist_ok=True)
+            self.report.write_text("".join(f"{line}\n" for line in differences))
+        else:
+            self.report.unlink(missing_ok=True)
+
+    def require(self, differences: Sequence[str]) -> None:
+        """Refuse a build with differences.
+
+        Raises:
+            LockError: there are some; its text lists them.
+        """
+        if differences:
+            raise LockError(
+                f"the packages are not those of {_FOLDER}:\n{shown(differences)}\n"
+                f"build with --mirror from an archive that has the locked versions, or renew the lock with `{_RENEW}`"
+            )
+
+    def renew(self, image: Sequence[Package], builder: Sequence[Package]) -> None:
+        """Write what was built as what is to be built from now on."""
+        self.image_file.parent.mkdir(exist_ok=True)
+        columns = f"Made by `{_RENEW}`: name, version, architecture, SHA-256 of the .deb."
+        self.image_file.write_text(
+            listing(image, f"{columns}\nThe image {self.board} ({self.variant}), initrd included.")
+        )
+        self.builder_file.write_text(
+            listing(builder, f"{columns}\nThe builder tree, whose .deb files are not kept.")
+        )
+
+
+def package_differences(locked: Sequence[Package], built: Sequence[Package]) -> list[str]:
+    """Return one line for each name whose packages are not the same in both, sorted by name."""
+    found = []
+    for name in sorted({package.name for package in (*locked, *built)}):
+        wanted = sorted(package for package in locked if package.name == name)
+        got = sorted(package for package in built if package.name == name)
+        if wanted != got:
+            found.append(
+                f"{name}: locked {_versions(wanted)}, built {_versions(got)}{_other_file(wanted, got)}"
+            )
+    return found
+
+
+def shown(differences: Sequence[str]) -> str:
+    """Return the first differences as lines for the screen."""
+    lines = [f"  {line}" for line in differences[:_SHOWN]]
+    if len(differences) > _SHOWN:
+        lines.append(f"  and {len(differences) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def _versions(packages: Sequence[Package]) -> str:
+    return ", ".join(f"{package.version} {package.architecture}" for package in packages) or "not at all"
+
+
+def _other_file(wanted: Sequence[Package], got: Sequence[Package]) -> str:
+    return " from another file (SHA-256)" if _versions(wanted) == _versions(got) else ""

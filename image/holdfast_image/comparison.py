@@ -91,15 +91,18 @@ def compare_images(a: Path, b: Path, steps: Steps) -> Comparison:
         ImageFileError: a file system is damaged.
     """
     pairs = list(_pairs(a, b))
-    artefacts = []
+    files = [file for _, *both in pairs for file in both if file.is_file()]
+    with steps.transfer("reading both", max(sum(file.stat().st_size for file in files), 1)) as advance:
+        artefacts = tuple(
+            Artefact(name, (_sha256(first, advance), _sha256(second, advance)))
+            for name, first, second in pairs
+        )
     differences: list[Difference] = []
-    for name, first, second in pairs:
-        artefact = Artefact(name, (_sha256(first, steps), _sha256(second, steps)))
-        artefacts.append(artefact)
+    for artefact, (name, first, second) in zip(artefacts, pairs, strict=True):
         if not artefact.equal:
             with steps.step(f"looking for the difference in {name}"):
                 differences += _differences(name, first, second)
-    return Comparison(tuple(artefacts), tuple(differences))
+    return Comparison(artefacts, tuple(differences))
 
 
 def _pairs(a: Path, b: Path) -> Iterator[tuple[str, Path, Path]]:
@@ -116,12 +119,11 @@ def _pairs(a: Path, b: Path) -> Iterator[tuple[str, Path, Path]]:
         yield name, a / name, b / name
 
 
-def _sha256(file: Path, steps: Steps) -> str | None:
+def _sha256(file: Path, advance: Callable[[int], None]) -> str | None:
     if not file.is_file():
         return None
-    size = file.stat().st_size
     digest = hashlib.sha256()
-    with steps.transfer(f"reading {file}", max(size, 1)) as advance, file.open("rb") as stream:
+    with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
             advance(len(chunk))

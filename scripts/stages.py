@@ -210,7 +210,7 @@ STAGES: tuple[Stage, ...] = (
         "lint",
         "Findings in roles and playbooks",
         "quick",
-        lambda: [tool("ansible-lint", "--offline", "--strict", "--project-dir", "ansible")],
+        lambda: [tool("ansible-lint", "--offline", "--strict", "--project-dir", "ansible", "ansible")],
     ),
     Stage("cpp", "cpp", "C++ build and tests", "quick", cpp_stage),
     Stage("python", "python", "Python tests", "quick", lambda: [pytest("python")]),

@@ -217,7 +217,7 @@ def _check(target: Target, ledger: Ledger, settle_limit_s: float) -> None:
     if (integrity := robot.ask("integrity")) != {"ok": True, "integrity_check": ["ok"]}:
         raise BenchError(f"the worker's database is damaged: {integrity}")
     # The worker loads it once it runs: a robot is a member of its fleet a moment before.
-    expected = {ledger.controller, ledger.under_way}
+    expected = {ledger.controller} | ({ledger.under_way} if ledger.under_way else set())
     try:
         wait_until("the controller is loaded again", lambda: _active(robot) in expected, settle_limit_s)
     except BenchError as error:

@@ -31,10 +31,13 @@ class SimulatedRobot:
     answers_twice: bool = False
     damaged: bool = False
     forgets_controller: bool = False
+    loads_late: int = 0
+    """How often it is asked for its controller before that is loaded again."""
     failed_unit: str = ""
     on_: bool = True
     tasks: list[str] = field(default_factory=list)
     controller: str = ""
+    still_without: int = 0
 
     robot_id = "simulated-01"
 
@@ -53,6 +56,7 @@ class SimulatedRobot:
 
     def cut(self) -> None:
         self.on_ = False
+        self.still_without = self.loads_late
         del self.tasks[len(self.tasks) - min(self.loses_tasks, len(self.tasks)) :]
         if self.forgets_controller:
             self.controller = hashlib.sha256(b"another").hexdigest()
@@ -89,6 +93,9 @@ class _Answers(Robot):
         if arguments[0] == "publish":
             simulated.tasks.append(json.loads(arguments[2])["id"])
             return {"ok": True}
+        if simulated.still_without:
+            simulated.still_without -= 1
+            return {"ok": True, "controller": None}
         return {"ok": True, "controller": {"sha256": simulated.controller} if simulated.controller else None}
 
 
@@ -120,6 +127,11 @@ def test_what_was_acknowledged_is_counted(kind: str) -> None:
     assert (result["acknowledged"]["deployments"] > 0) == (kind == "deploying")
 
 
+def test_a_controller_may_be_loaded_a_moment_after_the_robot_is_ready() -> None:
+    robot = SimulatedRobot(controller="that of before", loads_late=2)
+    assert power_cut.run(robot, count=1, seed=first_seed("booting"))["lost"] == 0
+
+
 @pytest.mark.parametrize(
     ("kind", "robot", "said"),
     [
@@ -127,6 +139,11 @@ def test_what_was_acknowledged_is_counted(kind: str) -> None:
         ("writing", SimulatedRobot(damaged=True), "database is damaged"),
         ("booting", SimulatedRobot(failed_unit="holdfast-worker.service"), "failed units: holdfast-worker"),
         ("deploying", SimulatedRobot(forgets_controller=True), "the controller is "),
+        (
+            "booting",
+            SimulatedRobot(controller="that of before", loads_late=10**6),
+            "it is none, not that of before",
+        ),
     ],
 )
 def test_a_loss_is_told_with_the_seed_that_repeats_it(kind: str, robot: SimulatedRobot, said: str) -> None:

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from holdfast_image.build import BOARDS, VARIANTS, Image, build_image, repository_root
-from holdfast_image.command import fail
+from holdfast_image.build import VARIANTS, Image, build_image, repository_root
+from holdfast_image.command import board_option, fail, json_option, mirror_option
 from holdfast_image.errors import ImageError
 from holdfast_image.flash_cli import flash_command, list_command
 from holdfast_image.lock_cli import lock_command
@@ -29,21 +29,16 @@ image.add_command(verify_command)
 
 
 @image.command()
-@click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
+@board_option
 @click.option("--variant", type=click.Choice(VARIANTS), default="bench", show_default=True)
-@click.option(
-    "--mirror",
-    metavar="URL",
-    envvar="HOLDFAST_MIRROR",
-    help="Debian archive; default: the one this machine's apt uses.",
-)
+@mirror_option
 @click.option(
     "--locked/--unlocked",
     "lock_required",
     default=None,
     help="Fail if a package is not the one that image/locks names, or only warn; default: fail for a release.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@json_option
 def build(board: str, variant: str, mirror: str | None, lock_required: bool | None, as_json: bool) -> None:
     """Build the image, or find it in the cache if nothing changed.
 

@@ -1,4 +1,4 @@
-"""What the commands of `holdfast image` share: an error ends each with one sentence and its exit code."""
+"""What the commands of `holdfast image` share: options, and how an error ends each: one sentence and its exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from typing import NoReturn
 
 import click
 
+from holdfast_image.build import BOARDS
 from holdfast_image.errors import ImageError, UsageError
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+)
+board_option = click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
+mirror_option = click.option(
+    "--mirror",
+    metavar="URL",
+    envvar="HOLDFAST_MIRROR",
+    help="Debian archive; default: the one this machine's apt uses.",
+)
 
 
 def fail(command: str, error: ImageError, *, as_json: bool) -> NoReturn:

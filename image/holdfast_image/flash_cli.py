@@ -15,7 +15,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from holdfast_image.card import Card
-from holdfast_image.command import fail
+from holdfast_image.command import fail, json_option
 from holdfast_image.disk_image import DiskImage
 from holdfast_image.drives import (
     BlockDevice,
@@ -56,7 +56,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--robot", metavar="FILE", type=_FILE, help="The robot.toml of this robot.")
 @click.option("--yes", is_flag=True, help="Erase without asking.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@json_option
 def flash_command(
     image_file: Path,
     device: Path,

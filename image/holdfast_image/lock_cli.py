@@ -6,8 +6,8 @@ import json
 
 import click
 
-from holdfast_image.build import BOARDS, VARIANTS, build_image, repository_root
-from holdfast_image.command import fail
+from holdfast_image.build import VARIANTS, build_image, repository_root
+from holdfast_image.command import board_option, fail, json_option, mirror_option
 from holdfast_image.errors import ImageError
 from holdfast_image.mirror import named_mirror
 from holdfast_image.package_lock import PackageLock
@@ -15,14 +15,9 @@ from holdfast_image.progress import Steps
 
 
 @click.command("lock")
-@click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
-@click.option(
-    "--mirror",
-    metavar="URL",
-    envvar="HOLDFAST_MIRROR",
-    help="Debian archive; default: the one this machine's apt uses.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@board_option
+@mirror_option
+@json_option
 def lock_command(board: str, mirror: str | None, as_json: bool) -> None:
     """Build both variants and write their packages, and the builder tree's, into image/locks.
 

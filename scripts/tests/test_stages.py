@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,23 @@ from scripts.stages import Stage
 
 def stage(name: str, *commands: list[str], group: str = "python") -> Stage:
     return Stage(name, group, f"Headline of {name}", "quick", lambda: list(commands))
+
+
+@pytest.mark.parametrize("outcome", ["true", "false"])
+def test_commands_that_run_at_once_wait_for_each_other_and_their_output_is_kept_apart(
+    tmp_path: Path, outcome: str
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Neither ends without the other: opening a FIFO waits for its other end.
+    reads = ["sh", "-c", f"echo a; cat {fifo}; echo b; {outcome}"]
+    writes = ["sh", "-c", f"echo c; echo from-the-other > {fifo}; echo d"]
+    both = dataclasses.replace(stage("both", reads, writes), at_once=True)
+    [ended] = stages.run([both], tmp_path)
+    assert ended.passed == (outcome == "true")
+    said = [line for line in (tmp_path / "01-both.log").read_text().splitlines() if not line.startswith("$")]
+    reading, writing = ["a", "from-the-other", "b"], ["c", "d"]
+    assert said == (reading + writing if ended.passed else writing + reading)
 
 
 def test_output_goes_to_the_log_and_the_screen_gets_headline_and_time(

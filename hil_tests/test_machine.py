@@ -54,6 +54,14 @@ def test_nothing_but_ssh_listens_outside(bench: Bench) -> None:
     }
 
 
+def test_services_that_stay_are_sandboxed_as_they_run(bench: Bench) -> None:
+    units = [f"holdfast-{name}.service" for name in ("safety", "control", "worker", "nats")]
+    for unit in units:
+        bench.robot.shell.run(f"systemd-analyze security --no-pager --threshold=29 {unit}")
+    calls = "awk '/^Seccomp:/ {print $2}' /proc/$(systemctl show -P MainPID %s)/status"
+    assert [said(bench, calls % unit) for unit in units] == ["2"] * 4
+
+
 def test_nobody_has_a_password(bench: Bench) -> None:
     hashes = said(bench, "cut -d: -f2 /etc/shadow").splitlines()
     assert all(entry.startswith(("!", "*")) for entry in hashes)

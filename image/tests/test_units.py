@@ -1,5 +1,6 @@
 """What the daemons that move drives need from their units, and from what is loaded before these start."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,12 @@ def test_the_safety_daemon_may_open_its_watchdog() -> None:
     assert "char-watchdog rw" in values("holdfast-safety", "DeviceAllow")
     loaded = (IMAGE / "modules-load.d" / "holdfast.conf").read_text().splitlines()
     assert "watchdog" in loaded, "char-watchdog means nothing to a unit that starts before that module"
+
+
+@pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control", "holdfast-worker", "holdfast-nats"])
+def test_a_service_that_stays_is_exposed_below_three(unit: str) -> None:
+    file = IMAGE / "systemd" / "system" / f"{unit}.service"
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=29", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Overall exposure level" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout

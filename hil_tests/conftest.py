@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_bench.bench import Bench
-from holdfast_bench.checks.fixture import clean_afterwards, record_identity
+from holdfast_bench.checks.fixture import MACHINES, clean_afterwards, folder_name, record_identity
 from holdfast_bench.open_bench import open_bench
 from holdfast_bench.selection import (
     BENCH,
@@ -41,9 +41,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def bench(
-    pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]
-) -> Iterator[Bench]:
+def record_bench(
+    record_testsuite_property: Callable[[str, object], None],
+) -> Callable[[Bench], None]:
+    """Return what writes the identity of the first robot into the JUnit file; the others are its like."""
+    recorded = False
+
+    def record(bench: Bench) -> None:
+        nonlocal recorded
+        if not recorded:
+            record_identity(bench.identity(), record_testsuite_property)
+            recorded = True
+
+    return record
+
+
+@pytest.fixture(scope="session")
+def standing_bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
+    """The one robot of a bench where booting takes long, or where there is no other."""
     with open_bench(pytestconfig.stash[BENCH], Path("build/hil/machine")) as booted:
-        record_identity(booted.identity(), record_testsuite_property)
         yield booted
+
+
+@pytest.fixture
+def bench(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, record_bench: Callable[[Bench], None]
+) -> Iterator[Bench]:
+    """A robot that is ready: this test's own where that is a matter of seconds."""
+    chosen = pytestconfig.stash[BENCH]
+    if not chosen.starts_from_saved_state:
+        standing: Bench = request.getfixturevalue("standing_bench")
+        record_bench(standing)
+        yield standing
+        return
+    with open_bench(chosen, MACHINES / folder_name(request.node.nodeid)) as own:
+        record_bench(own)
+        yield own

@@ -104,9 +104,9 @@ class Fleet:
         return controller
 
 
-@pytest.fixture(scope="module")
-def fleet(bench: VmBench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    made = Fleet(bench, tmp_path_factory.mktemp("ota"))
+@pytest.fixture
+def fleet(bench: VmBench, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(bench, tmp_path)
     yield made
     bench.robot.holdfast("robot", "disarm")
 
@@ -139,6 +139,7 @@ def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) 
 
 
 def test_an_older_target_is_refused(fleet: Fleet) -> None:
+    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
     directory = fleet.new_repository("older", trusted=True)
     before = fleet.active()
     fleet.publish(directory, RUNNING, "0.9")
@@ -148,6 +149,7 @@ def test_an_older_target_is_refused(fleet: Fleet) -> None:
 
 
 def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
+    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
     before = fleet.active()
     attacker = fleet.new_repository("attacker", trusted=False)
     fleet.publish(attacker, RUNNING, "9")

@@ -25,13 +25,13 @@ Capability = Literal[
     "simulated-drives",
     "gpio-sim",
     "fresh-machine",
+    "saved-state",
     "virtual-time",
     "probe",
 ]
 CAPABILITIES: frozenset[str] = frozenset(get_args(Capability))
 LIVE: frozenset[str] = frozenset({"power", "console", "shell"})
 """What every scenario needs that is run on one booted robot."""
-_ONLY_VIRTUAL: frozenset[str] = frozenset({"fresh-machine", "virtual-time"})
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -78,6 +78,8 @@ class BenchFile(BaseModel):
     """"virtual": the guest's clock counts instructions; only scenarios made for it run."""
     capabilities: frozenset[Capability]
     """What a test may ask of it."""
+    robot: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+\.toml$")] | None = None
+    """The file of examples/robots that a board is set up as: scenario files for that robot can be played on it."""
     labgrid: LabgridSettings | None = None
 
     @model_validator(mode="after")
@@ -86,6 +88,10 @@ class BenchFile(BaseModel):
             raise ValueError(
                 'the table [labgrid] and back_end = "labgrid" belong together; add or remove one'
             )
+        if self.robot is not None and self.is_virtual_robot:
+            raise ValueError("a virtual machine becomes the robot that a scenario asks for; remove robot")
+        if self.starts_from_saved_state and self.back_end != "qemu":
+            raise ValueError('only a machine of our own can be saved; remove "saved-state"')
         if self.clock == "virtual":
             if self.back_end != "qemu" or self.capabilities != {"virtual-time"}:
                 raise ValueError(
@@ -102,6 +108,11 @@ class BenchFile(BaseModel):
     def is_virtual_robot(self) -> bool:
         """Whether the bench makes its robot itself, from the image; a board is there already."""
         return self.back_end == "qemu" or "fresh-machine" in self.capabilities
+
+    @property
+    def starts_from_saved_state(self) -> bool:
+        """Whether a robot is a matter of seconds, so that each test gets its own."""
+        return "saved-state" in self.capabilities
 
     def lacks(self, needed: frozenset[str]) -> list[str]:
         """Return what of `needed` this bench does not offer, sorted."""

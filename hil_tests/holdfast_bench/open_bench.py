@@ -22,7 +22,7 @@ def open_bench(
     robot_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Bench]:
-    """Boot the bench's robot and wait until it is ready; everything is let go afterwards.
+    """Make the bench's robot, booted or from a saved state, and wait until it is ready; all is let go afterwards.
 
     `robot_file` and `environment` (settings of the daemons) make it another robot, which a board cannot be.
 
@@ -36,5 +36,11 @@ def open_bench(
             yield board
         return
     machine = partial(LabgridVm, environment=bench.labgrid.environment) if bench.labgrid else Vm
-    with VmBench.booted(folder, robot_file=robot_file, environment=environment, machine=machine) as virtual:
+    with VmBench.booted(
+        folder,
+        robot_file=robot_file,
+        environment=environment,
+        machine=machine,
+        saved=bench.starts_from_saved_state,
+    ) as virtual:
         yield virtual

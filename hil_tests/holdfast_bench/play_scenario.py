@@ -43,10 +43,8 @@ def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
 
 
 def needs(scenario: Scenario) -> frozenset[str]:
-    """Return what a bench must offer to play it in real time: a robot of its own, and what its events are done to."""
-    found = {"fresh-machine"}
-    if scenario.fleet:
-        found.add("fleet")
+    """Return what a bench must offer to play it in real time: what its events are done to."""
+    found = {"fleet"} if scenario.fleet else set()
     if any(isinstance(event, Link) for event in scenario.event):
         found.add("links")
     if any(isinstance(event, DriveFault | ClearFaults | Measure) for event in scenario.event):
@@ -58,9 +56,13 @@ def play_real(chosen: BenchFile, name: str, scenario: Scenario) -> dict[str, Any
     """Play a scenario from outside and in real time; `name` is its folder below build/bench.
 
     Raises:
-        BenchError: the robot did not do what the scenario expects.
+        BenchError: the bench has no such robot, or it did not do what the scenario expects.
     """
-    robot = repository_root() / "examples" / "robots" / scenario.robot
+    robot = None
+    if chosen.robot != scenario.robot:
+        here = f"{chosen.robot} stands here" if chosen.robot else "its bench file names no robot"
+        chosen.require(frozenset({"fresh-machine"}), f"a scenario for {scenario.robot} ({here})")
+        robot = repository_root() / "examples" / "robots" / scenario.robot
     lines: list[dict[str, Any]] = []
     with open_bench(chosen, robot_file=robot, environment=scenario.environment) as bench:
         result = play_on(bench, scenario, lines.append)

@@ -39,9 +39,11 @@ class VmBench(Bench):
         robot_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
         machine: Callable[..., Vm] = Vm,
+        *,
+        saved: bool = False,
     ) -> Iterator[Self]:
-        """Build, boot and wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id, robot_file, environment, machine)
+        """Build, boot or go on from a saved state, wait until the robot is ready; everything is gone afterwards."""
+        session = VmSession(folder, robot_id, robot_file, environment, machine, saved=saved)
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +20,45 @@ from holdfast.session import RELAXED, Report, env_lines, in_words
 from holdfast.target import MachineTarget
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.accelerator import choose_accelerator
+from holdfast_bench.qemu.saved_state import SavedState, saved_state
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot
-from holdfast_image.build import build_image, repository_root
+from holdfast_image.build import Image, build_image, repository_root
 from holdfast_image.errors import ImageError
+from holdfast_image.guest.firstboot import fleet_configuration
 from holdfast_image.progress import Steps
 
 HOST_FROM_INSIDE = "10.0.3.2"
 _POLL_S = 0.5
 # Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
 SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
+_BOOT_LIMIT_S = 600.0
+
+
+def booted_state(
+    image: Image, accelerator: str, credentials: Mapping[str, str], folder: Path, report: Report
+) -> SavedState:
+    """Return a state of the robot booted outside of every fleet, from which machines go on."""
+
+    def boot_and_save(target: Path) -> None:
+        report(f"booting under QEMU ({accelerator}) once, to be saved: later runs begin there")
+        with Vm(image, folder / "first", credentials=credentials) as vm:
+            vm.on()
+            vm.wait_for_unit("holdfast.target", _BOOT_LIMIT_S)
+            vm.save(target)
+
+    waiting = "another run boots a robot to be saved; waiting for it"
+    return saved_state(image, accelerator, credentials, boot_and_save, lambda: report(waiting))
+
+
+def join_fleet(vm: Vm, leaf_url: str) -> None:
+    """Tell a robot that goes on from a saved state what time it is and which fleet it belongs to."""
+    configuration = base64.b64encode(fleet_configuration(leaf_url).encode()).decode()
+    vm.shell.wait(_BOOT_LIMIT_S, lambda: None)
+    vm.shell.run(
+        f"date --utc --set=@{time.time():.3f} && umask 077 && "
+        f"echo {configuration} | base64 -d > /etc/holdfast/fleet.conf && sync && systemctl restart holdfast-nats"
+    )
 
 
 class VmSession:
@@ -41,11 +73,15 @@ class VmSession:
         robot_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
         machine: Callable[..., Vm] = Vm,
+        *,
+        saved: bool = False,
     ) -> None:
         """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`.
 
         `environment` is more for its daemons than what an emulator makes necessary; `machine` makes the machine.
+        With `saved` the robot goes on from a state in which it had booted; the first run makes that state.
         """
+        self._saved = saved
         self._environment = dict(environment or {})
         self._machine = machine
         self._robot_file = robot_file
@@ -100,14 +136,16 @@ class VmSession:
             self._hub_process = await start_broker(self._hub, self._log("hub.log"))
             accelerator = await asyncio.to_thread(choose_accelerator, image)
             environment = RELAXED | (SLOWER if accelerator != "kvm" else {}) | self._environment
-            credentials = {
-                "holdfast.robot-id": self.robot_id,
-                "holdfast.fleet-url": self._hub.leaf_url,
-                "holdfast.env": env_lines(environment),
-            }
+            credentials = {"holdfast.robot-id": self.robot_id, "holdfast.env": env_lines(environment)}
             if self._robot_file is not None:
                 credentials["holdfast.robot-toml"] = self._robot_file.read_text(encoding="utf-8")
-            vm = self._machine(image, self._folder / "machine", credentials=credentials)
+            make = partial(self._machine, image, self._folder / "machine")
+            if self._saved:
+                state = await asyncio.to_thread(
+                    booted_state, image, accelerator, credentials, self._folder, report
+                )
+                make = partial(make, start_from=state)
+            vm = make(credentials={**credentials, "holdfast.fleet-url": self._hub.leaf_url})
             await asyncio.to_thread(vm.__enter__)
             self._vm = vm
             self._robot = Robot(vm.shell)
@@ -116,8 +154,10 @@ class VmSession:
                 f"{in_words(environment)}); "
                 "`holdfast bench run deadlines --virtual-time` shows the exact ones at 1 kHz"
             )
-            report(f"booting under QEMU ({vm.accelerator})")
+            report(f"{'going on' if self._saved else 'booting'} under QEMU ({vm.accelerator})")
             await asyncio.to_thread(vm.on)
+            if self._saved:
+                await asyncio.to_thread(join_fleet, vm, self._hub.leaf_url)
         except (ImageError, BenchError) as error:
             raise UnreachableError(str(error)) from error
 
@@ -151,13 +191,17 @@ class VmSession:
         }
 
     async def close(self) -> None:
-        """Switch the machine off in good order (its power is cut if that fails), then the hub."""
+        """Switch the machine off, then the hub.
+
+        In good order, unless that fails or the robot went on from a saved state: it is one of many, and thrown away.
+        """
         if self._robot is not None:
             self._robot.hang_up()
         if self._vm is not None:
             vm, self._vm = self._vm, None
             try:
-                await asyncio.to_thread(vm.off)
+                if not self._saved:
+                    await asyncio.to_thread(vm.off)
             except BenchError:
                 pass  # __exit__ cuts the power; the console log in its folder tells why
             finally:

@@ -81,6 +81,8 @@ def test_a_capability_that_there_is_not_is_refused(tmp_path: Path) -> None:
         ),
         (QEMU + 'clock = "virtual"\n', 'capabilities = ["virtual-time"]'),
         ('name = "x"\nback_end = "qemu"\ncapabilities = ["power", "shell"]\n', "add console"),
+        (LABGRID.replace('"shell"]', '"shell", "saved-state"]'), 'remove "saved-state"'),
+        (QEMU + 'robot = "arm.toml"\n', "remove robot"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
@@ -213,7 +215,7 @@ def _holdfast(*arguments: str) -> tuple[int, dict[str, object]]:
     [
         ("offline", "fleet, links, simulated-drives"),
         ("power-cut", "fleet"),
-        ("offline-5min", "fleet, fresh-machine, links"),  # a scenario file
+        ("offline-5min", "fleet, links"),  # a scenario file
     ],
 )
 def test_a_scenario_that_the_bench_cannot_do_is_refused_before_anything_is_booted(
@@ -222,6 +224,26 @@ def test_a_scenario_that_the_bench_cannot_do_is_refused_before_anything_is_boote
     code, said = _holdfast(scenario, "--bench", str(benches_folder() / "pi5.toml"))
     assert code == 1
     assert said["error"] == f"the bench pi5 does not offer {lacking}, which {scenario} needs"
+
+
+@pytest.mark.parametrize(
+    ("robot", "said"),
+    [
+        (
+            "",
+            "does not offer fresh-machine, which a scenario for diff_drive.toml (its bench file names no robot)",
+        ),
+        ('robot = "gripper.toml"\n', "(gripper.toml stands here) needs"),
+        ('robot = "diff_drive.toml"\n', "labgrid: open:"),
+    ],
+    ids=["none named", "another", "the scenario's"],
+)
+def test_a_board_plays_scenarios_of_the_robot_that_it_is(tmp_path: Path, robot: str, said: str) -> None:
+    (tmp_path / "x.yaml").write_text("targets: {}\n")
+    (tmp_path / "bench.toml").write_text(LABGRID.replace("[labgrid]", f"{robot}[labgrid]"))
+    code, answer = _holdfast("failing-disk", "--bench", str(tmp_path / "bench.toml"))
+    assert code == 1
+    assert said in str(answer["error"])
 
 
 def test_a_bench_of_the_guests_clock_runs_nothing_in_real_time() -> None:

@@ -8,18 +8,23 @@ whenever and wherever it is built from the same sources and packages.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_image import bench_modules
 from holdfast_image.builder import Builder, ensure_builder
-from holdfast_image.cache import cache_directory, content_hash, locked, require_space
+from holdfast_image.cache import (
+    cache_directory,
+    content_hash,
+    forget_unused,
+    in_use,
+    locked,
+    require_space,
+)
 from holdfast_image.contents import BILL_OF_MATERIALS, LICENCES, PACKAGES, write_contents
 from holdfast_image.errors import BuildError, UsageError
 from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
@@ -67,8 +72,7 @@ class Image:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep it from being removed from the cache while the body runs."""
-        with (self.directory / "image.json").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH)
+        with in_use(self.directory / "image.json"):
             yield
 
 
@@ -135,8 +139,7 @@ def build_image(
             _build(cache, builder, snapshot, log, steps, board, variant, version, directory)
         else:
             steps.say(f"unchanged: image {key} is in the cache")
-        os.utime(directory)
-        _forget_old(directory)
+        forget_unused(directory, "image.json", _KEPT_IMAGES)
         image = Image(directory, key, board, variant, builder, cached)
         accept(image)
         _publish(repository / "build/image", f"{board}-{variant}", directory)
@@ -211,12 +214,3 @@ def _publish(folder: Path, name: str, directory: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(directory)
     link.replace(folder / name)
-
-
-def _forget_old(newest: Path) -> None:
-    """Keep the images used last, and those that a machine runs on."""
-    images = sorted(newest.parent.iterdir(), key=lambda image: image.stat().st_mtime, reverse=True)
-    for image in images[_KEPT_IMAGES:]:
-        with suppress(BlockingIOError, FileNotFoundError), (image / "image.json").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(image)

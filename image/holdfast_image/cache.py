@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from holdfast_image.errors import HostError
@@ -81,6 +81,24 @@ def made_whole(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+@contextmanager
+def in_use(mark: Path) -> Iterator[None]:
+    """Keep the cached thing that the file `mark` belongs to from being removed while the body runs."""
+    with mark.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
+
+
+def forget_unused(newest: Path, mark: str, kept: int) -> None:
+    """Mark a cached folder as used now, and remove its neighbours but the `kept` used last and those in use."""
+    os.utime(newest)
+    folders = sorted(newest.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in folders[kept:]:
+        with suppress(BlockingIOError, FileNotFoundError), (folder / mark).open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
 
 
 def files_below(root: Path, names: tuple[str, ...]) -> list[Path]:

@@ -17,6 +17,7 @@ from holdfast_bench.checks.findings import ExpectedFault, judge
 from holdfast_bench.checks.watch import Watch, Watched
 
 TESTS = Path("build/hil/tests")
+MACHINES = Path("build/hil/machines")
 MARKER = "expect_fault"
 _NAME_LENGTH = 120
 

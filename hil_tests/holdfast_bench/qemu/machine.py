@@ -19,7 +19,8 @@ from holdfast_bench.facade import MANAGEMENT, OUTSIDE
 from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
-from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
+from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, QemuProcess, credential_arguments
+from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES, KEY, MEMORY, SavedState, move_parts
 from holdfast_bench.qemu.ssh import Ssh
 from holdfast_image.build import Image
 from holdfast_image.cache import require_space
@@ -29,6 +30,7 @@ from holdfast_image.namespace import Bind, run_in_builder
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 _DISK_BYTES = 4 << 30
+_UNLIMITED = 1 << 40
 MACHINE = "q35,sata=off,smbus=off"
 EMULATED_PROCESSOR = "max,erms=off,fsrm=off"
 """A processor that announces fast string instructions makes kernel and libc copy with `rep movsb`, which is emulated
@@ -52,7 +54,12 @@ class Vm:
         processors: int = 2,
         memory_mib: int = 2048,
         accelerator: Literal["auto", "kvm", "tcg"] = "auto",
+        start_from: SavedState | None = None,
     ) -> None:
+        """Make a machine that boots, or whose first power-on goes on where the state `start_from` was saved.
+
+        Such a state was saved by a machine of the same image, processors and memory.
+        """
         self.image = image
         self.folder = folder.absolute()
         self._credentials = dict(credentials or {})
@@ -64,6 +71,11 @@ class Vm:
         self._resources = ExitStack()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        self._start_from = start_from
+        self._resumes = start_from is not None
+        if start_from is not None:
+            for name in (KEY, f"{KEY}.pub"):
+                shutil.copy(start_from.folder / name, self.folder / name)
         self.accelerator: str = accelerator
         self.console = ConsoleLog(self.folder / "console.log")
         self.shell = Ssh(self.folder)
@@ -72,6 +84,8 @@ class Vm:
         """Prepare the disk; the machine is still off."""
         self._resources.enter_context(self.image.in_use())
         try:
+            if self._start_from is not None:
+                self._resources.enter_context(self._start_from.in_use())
             self._prepare()
         except BaseException:
             self._resources.close()
@@ -95,17 +109,21 @@ class Vm:
     # Power
 
     def on(self) -> None:
-        """Start the machine; returns when QEMU runs, before the guest has booted.
+        """Start the machine; returns when QEMU runs, before the guest has booted or where its state was saved.
 
         Raises:
-            MachineError: it is on already, or QEMU does not start.
+            MachineError: it is on already, or QEMU does not start or go on from that state.
         """
         if self._process is not None:
             raise MachineError(f"the machine in {self.folder} is on already")
         self.console.mark()
         self._started = time.monotonic()
-        self._process = QemuProcess(self.image, self.folder, self._arguments())
+        resumes, self._resumes = self._resumes, False
+        arguments = [*self._arguments(), *(("-incoming", f"file:{SAVED}/{MEMORY}") if resumes else ())]
+        self._process = QemuProcess(self.image, self.folder, arguments, binds=self._binds())
         try:
+            if resumes:
+                self._process.monitor.wait("query-status", lambda answer: answer["status"] == "running")
             network = self._process.monitor.human("info usernet")
         except MachineError as error:
             said = self._process.last_words()
@@ -138,6 +156,24 @@ class Vm:
         if self._process is not None:
             process, self._process = self._process, None
             process.kill()
+
+    def save(self, folder: Path) -> None:
+        """Stop the machine where it is and move what others can start from into `folder`; it is off afterwards.
+
+        Raises:
+            MachineError: it is off, or QEMU could not write its state.
+        """
+        monitor = self._running().monitor
+        monitor.execute("stop")
+        monitor.execute("migrate-set-parameters", **{"max-bandwidth": _UNLIMITED})
+        monitor.execute("migrate", uri=f"file:{FOLDER}/{MEMORY}")
+        ended = monitor.wait("query-migrate", lambda answer: answer.get("status") in {"completed", "failed"})
+        if ended["status"] == "failed":
+            raise MachineError(
+                f"QEMU could not save the machine: {ended.get('error-desc', 'no reason given')}"
+            )
+        self.cut()
+        move_parts(self.folder, folder)
 
     # Faults
 
@@ -189,8 +225,27 @@ class Vm:
             raise MachineError(str(error)) from error
         if self._wanted_accelerator == "auto":
             self.accelerator = choose_accelerator(self.image)
-        shutil.copyfile(self.image.builder.tree / _FIRMWARE_VARIABLES, self.folder / "firmware-variables.fd")
-        make_overlay(self.image, self.folder)
+        if self._start_from is None:
+            variables = self.image.builder.tree / _FIRMWARE_VARIABLES
+        else:
+            variables = self._start_from.folder / FIRMWARE_VARIABLES
+        shutil.copyfile(variables, self.folder / FIRMWARE_VARIABLES)
+        self._make_overlay()
+
+    def _binds(self) -> list[Bind]:
+        """Return what QEMU needs besides image and folder: the disk lies upon that of the state it started from."""
+        return [Bind(self._start_from.folder, SAVED)] if self._start_from is not None else []
+
+    def _make_overlay(self) -> None:
+        """Make the machine's disk: an empty overlay of the image, or of the saved disk."""
+        below, layout = (f"{SAVED}/{DISK}", "qcow2") if self._start_from else (f"{IMAGE}/image.raw", "raw")
+        run_in_builder(
+            self.image.builder.tree,
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", layout, "-b", below, f"{FOLDER}/{DISK}"],
+            [Bind(self.folder, FOLDER, writable=True), Bind(self.image.directory, IMAGE), *self._binds()],
+            log=self.folder / "qemu.log",
+            what="making the machine's disk",
+        )
 
     def _arguments(self) -> list[str]:
         return [
@@ -214,7 +269,7 @@ class Vm:
             *("-name", self.folder.name, "-smp", str(self._processors), "-nodefaults"),
             *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),
-            *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/firmware-variables.fd"),
+            *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),
             *disk_arguments(cache="none"),
             # Management: nothing but ssh from the host.
             *("-netdev", f"user,id={MANAGEMENT},net=10.0.2.0/24,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
@@ -226,31 +281,9 @@ class Vm:
         ]
 
 
-def make_overlay(image: Image, folder: Path) -> None:
-    """Make the machine's disk: an empty overlay of the image."""
-    run_in_builder(
-        image.builder.tree,
-        [
-            "qemu-img",
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "raw",
-            "-b",
-            f"{IMAGE}/image.raw",
-            f"{FOLDER}/disk.qcow2",
-        ],
-        [Bind(folder, FOLDER, writable=True), Bind(image.directory, IMAGE)],
-        log=folder / "qemu.log",
-        what="making the machine's disk",
-    )
-
-
 def disk_arguments(cache: str) -> list[str]:
     """Return the options for the machine's disk."""
     return [
-        *("-drive", f"if=none,id=disk,file={FOLDER}/disk.qcow2,format=qcow2,cache={cache},discard=unmap"),
+        *("-drive", f"if=none,id=disk,file={FOLDER}/{DISK},format=qcow2,cache={cache},discard=unmap"),
         *("-device", "virtio-blk-pci,drive=disk,bootindex=1"),
     ]

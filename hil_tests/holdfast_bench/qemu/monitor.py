@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from holdfast_bench.qemu.errors import MachineError
 
 _ANSWER_LIMIT_S = 60.0
+_POLL_S = 0.1
 
 
 class Monitor:
@@ -46,6 +48,21 @@ class Monitor:
         except OSError as error:
             raise MachineError(f"QEMU does not answer {command}: {error}") from error
         raise MachineError(f"QEMU ended instead of answering {command}")
+
+    def wait(
+        self, query: str, over: Callable[[dict[str, Any]], bool], limit_s: float = 120.0
+    ) -> dict[str, Any]:
+        """Repeat a query until its answer fits, and return that.
+
+        Raises:
+            MachineError: not within `limit_s`, or QEMU is gone.
+        """
+        end = time.monotonic() + limit_s
+        while not over(answer := self.execute(query)):
+            if time.monotonic() > end:
+                raise MachineError(f"QEMU still answers {query} after {limit_s:.0f} s with {answer}")
+            time.sleep(_POLL_S)
+        return dict(answer)
 
     def human(self, command: str) -> str:
         """Run a command of the human monitor, for what QMP has no words for."""

@@ -16,15 +16,24 @@ from holdfast_image.namespace import Bind, start_in_builder, tail_of
 
 FOLDER = "/hf/vm"
 IMAGE = "/hf/image"
+SAVED = "/hf/saved"
 _GONE_LIMIT_S = 30.0
 FIRST_PASSED_FD = 64  # above what the shell between uses itself
 
 
 class QemuProcess:
-    """Starts QEMU; `ports` are virtio-serial ports by name, each given back as a connected socket."""
+    """Starts QEMU, which sees `folder`, `image` and `binds`.
+
+    `ports` are virtio-serial ports by name, each given back as a connected socket.
+    """
 
     def __init__(
-        self, image: Image, folder: Path, arguments: Sequence[str], ports: Sequence[str] = ()
+        self,
+        image: Image,
+        folder: Path,
+        arguments: Sequence[str],
+        ports: Sequence[str] = (),
+        binds: Sequence[Bind] = (),
     ) -> None:
         self.log = folder / "qemu.log"
         self.ports: dict[str, socket.socket] = {}
@@ -53,7 +62,7 @@ class QemuProcess:
                 self._process = start_in_builder(
                     image.builder.tree,
                     argv,
-                    [Bind(folder, FOLDER, writable=True), Bind(image.directory, IMAGE)],
+                    [Bind(folder, FOLDER, writable=True), Bind(image.directory, IMAGE), *binds],
                     workdir=FOLDER,
                     output=output,
                     pass_fds=numbers,

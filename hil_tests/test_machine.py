@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -52,6 +53,35 @@ def test_nothing_but_ssh_listens_outside(bench: Bench) -> None:
     assert {(place.split()[0], place.rsplit(":", 1)[1]) for place in outside} - {("udp", "68")} == {
         ("tcp", "22")
     }
+
+
+_NEIGHBOUR = (
+    "ip netns exec neighbour python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", %d), %d)'"
+)
+_NEIGHBOUR_COMES = """
+ip netns add neighbour &&
+ip link add here type veth peer name there netns neighbour &&
+ip address add 192.0.2.1/24 dev here && ip link set here up &&
+ip -n neighbour address add 192.0.2.2/24 dev there && ip -n neighbour link set there up
+"""
+
+
+def test_a_neighbour_gets_to_ssh_and_nothing_else(bench: Bench) -> None:
+    def refused() -> int:
+        listed = json.loads(said(bench, "nft --json list counter inet holdfast refused"))
+        return int(listed["nftables"][-1]["counter"]["packets"])
+
+    shell = bench.robot.shell
+    shell.run(_NEIGHBOUR_COMES)
+    try:
+        shell.run(_NEIGHBOUR % (22, 60))
+        before = refused()
+        shell.run("systemd-run --quiet --unit=bench-open python3 -m http.server 8080")
+        wait_until("somebody listens", lambda: "8080" in said(bench, "ss -lntH"))
+        assert shell.run(_NEIGHBOUR % (8080, 5), check=False).returncode != 0
+        assert refused() > before
+    finally:
+        shell.run("systemctl stop bench-open; ip netns delete neighbour", check=False)
 
 
 def test_services_that_stay_are_sandboxed_as_they_run(bench: Bench) -> None:

@@ -123,7 +123,9 @@ class Vm:
         self._process = QemuProcess(self.image, self.folder, arguments, binds=self._binds())
         try:
             if resumes:
-                self._process.monitor.wait("query-status", lambda answer: answer["status"] == "running")
+                # It was saved standing still, and is loaded so.
+                self._process.monitor.wait("query-status", lambda answer: answer["status"] != "inmigrate")
+                self._process.monitor.execute("cont")
             network = self._process.monitor.human("info usernet")
         except MachineError as error:
             said = self._process.last_words()

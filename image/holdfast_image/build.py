@@ -9,6 +9,7 @@ whenever and wherever it is built from the same sources and packages.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from holdfast_image.mkosi import run_mkosi
 from holdfast_image.namespace import require_root
 from holdfast_image.packages import ARCHIVES, Package, read_listing
 from holdfast_image.progress import Steps
-from holdfast_image.runtime import RuntimeStaging, Snapshot
+from holdfast_image.runtime import RuntimeStaging, Snapshot, source_key
 
 BOARDS = ("qemu-x86-64",)
 VARIANTS = ("bench", "release")
@@ -126,23 +127,30 @@ def build_image(
         mirror = host_mirror()
     with steps.step("builder tree"):
         builder = ensure_builder(cache, mirror, log, waiting)
-    with locked(cache / "image.lock", waiting):
-        snapshot = Snapshot.take(repository, cache / "source")
+
+    def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
-        version = content_hash(Path("/"), [], snapshot.key, board, variant, _RECIPE)
-        key = content_hash(Path("/"), [], version, builder.key)
-        directory = cache / "images" / key
-        cached = directory.is_dir()
-        if not cached:
-            require_root("building the image")
-            require_space(cache, NEEDED_BYTES, "the image")
-            _build(cache, builder, snapshot, log, steps, board, variant, version, directory)
-        else:
-            steps.say(f"unchanged: image {key} is in the cache")
-        forget_unused(directory, "image.json", _KEPT_IMAGES)
-        image = Image(directory, key, board, variant, builder, cached)
-        accept(image)
-        _publish(repository / "build/image", f"{board}-{variant}", directory)
+        version = content_hash(Path("/"), [], sources, board, variant, _RECIPE)
+        return version, cache / "images" / content_hash(Path("/"), [], version, builder.key)
+
+    # What is there needs no turn: somebody else's build takes minutes.
+    _, directory = place(source_key(repository))
+    cached = directory.is_dir()
+    if not cached:
+        with locked(cache / "image.lock", waiting):
+            snapshot = Snapshot.take(repository, cache / "source")
+            version, directory = place(snapshot.key)
+            cached = directory.is_dir()
+            if not cached:
+                require_root("building the image")
+                require_space(cache, NEEDED_BYTES, "the image")
+                _build(cache, builder, snapshot, log, steps, board, variant, version, directory)
+    if cached:
+        steps.say(f"unchanged: image {directory.name} is in the cache")
+    forget_unused(directory, "image.json", _KEPT_IMAGES)
+    image = Image(directory, directory.name, board, variant, builder, cached)
+    accept(image)
+    _publish(repository / "build/image", f"{board}-{variant}", directory)
     return image
 
 
@@ -210,7 +218,7 @@ def _fresh_log(repository: Path, board: str, variant: str) -> Path:
 
 def _publish(folder: Path, name: str, directory: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    link = folder / f".{name}.new"
+    link = folder / f".{name}.{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(directory)
     link.replace(folder / name)

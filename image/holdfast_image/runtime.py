@@ -45,6 +45,7 @@ DEFINITION = (
     "image/modules",
 )
 EXAMPLES = ("examples/robots", "examples/controllers", "hil_tests/controllers")
+_COPIED = (*SOURCES, *EXAMPLES, *DEFINITION)
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ class Snapshot:
     @classmethod
     def take(cls, repository: Path, target: Path) -> Snapshot:
         """Copy sources and image definition and hash the copy; times are kept, the compiler goes by them."""
-        names = (*SOURCES, *EXAMPLES, *DEFINITION)
         with made_whole(target) as copy:
-            for file in files_below(repository, names):
+            for file in files_below(repository, _COPIED):
                 place = copy / file.relative_to(repository)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, place, follow_symlinks=False)
-        return cls(target, content_hash(target, files_below(target, names)))
+        return cls(target, source_key(target))
+
+
+def source_key(root: Path) -> str:
+    """Return the hash over sources and image definition of a checkout or of its copy."""
+    return content_hash(root, files_below(root, _COPIED))
 
 
 class RuntimeStaging:

@@ -22,7 +22,7 @@ def run(seconds: int = SECONDS, sabotage: str | None = None) -> dict[str, Any]:
         {"name": NAME, "seconds": seconds, "sabotage": sabotage},
         name=NAME,
         virtual_s=seconds,
-        limit_s=1800.0 + 20 * seconds,
+        limit_s=3600.0 + 20 * seconds,
         credentials=example_robot("quadruped.toml"),
         drive=True,
     )

@@ -158,6 +158,7 @@ def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
 
 
 def test_an_expired_target_is_refused(fleet: Fleet) -> None:
+    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
     directory = fleet.new_repository("expired", trusted=True, options=("--timestamp-days", "0.0001"))
     before = fleet.active()
     fleet.sign(directory, RUNNING, "9")

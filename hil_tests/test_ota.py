@@ -103,6 +103,12 @@ class Fleet:
         controller: dict[str, Any] = self.bench.robot.control()["controller"]
         return controller
 
+    def is_known_good(self) -> bool:
+        """Whether what runs is what the core would go back to."""
+        status = self.bench.robot.control()
+        good = status["lifecycle"]["last_known_good"]
+        return good is not None and good["sha256"] == status["controller"]["sha256"]
+
 
 @pytest.fixture
 def fleet(bench: VmBench, tmp_path: Path) -> Iterator[Fleet]:
@@ -111,11 +117,13 @@ def fleet(bench: VmBench, tmp_path: Path) -> Iterator[Fleet]:
     bench.robot.holdfast("robot", "disarm")
 
 
-def _commit_version_one(fleet: Fleet, directory: Path) -> None:
+def _commit_version_one(fleet: Fleet, directory: Path, *, until_known_good: bool = False) -> None:
     fleet.publish(directory, RUNNING, "1")
     fleet.until(state="watching")
     fleet.bench.robot.arm()
     fleet.until(state="current")
+    if until_known_good:
+        wait_until("the core goes back to version 1 if need be", fleet.is_known_good)
     fleet.bench.robot.disarm()
 
 
@@ -124,7 +132,7 @@ def _commit_version_one(fleet: Fleet, directory: Path) -> None:
 @pytest.mark.expect_fault("^controller: |the controller .* failed at tick", reason="core and worker say so")
 def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) -> None:
     directory = fleet.new_repository("fleet", trusted=True)
-    _commit_version_one(fleet, directory)
+    _commit_version_one(fleet, directory, until_known_good=True)
     good = fleet.active()
     assert good["name"] == "motion"
 

@@ -28,7 +28,10 @@ from holdfast_image.namespace import Bind, run_in_builder
 
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
-_DISK_BYTES = 4 << 30
+# Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
+# written.
+_DISK_BYTES = 6 << 30
+_NEEDED_BYTES = 4 << 30
 MACHINE = "q35,sata=off,smbus=off"
 EMULATED_PROCESSOR = "max,erms=off,fsrm=off"
 """A processor that announces fast string instructions makes kernel and libc copy with `rep movsb`, which is emulated
@@ -184,7 +187,7 @@ class Vm:
 
     def _prepare(self) -> None:
         try:
-            require_space(self.folder, _DISK_BYTES, "the machine's disk")
+            require_space(self.folder, _NEEDED_BYTES, "the machine's disk")
         except HostError as error:
             raise MachineError(str(error)) from error
         if self._wanted_accelerator == "auto":
@@ -231,16 +234,8 @@ def make_overlay(image: Image, folder: Path) -> None:
     run_in_builder(
         image.builder.tree,
         [
-            "qemu-img",
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "raw",
-            "-b",
-            f"{IMAGE}/image.raw",
-            f"{FOLDER}/disk.qcow2",
+            *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", f"{IMAGE}/image.raw"),
+            *(f"{FOLDER}/disk.qcow2", str(_DISK_BYTES)),
         ],
         [Bind(folder, FOLDER, writable=True), Bind(image.directory, IMAGE)],
         log=folder / "qemu.log",

@@ -83,3 +83,12 @@ def test_the_initrd_mounts_what_the_robot_makes() -> None:
     assert f"Type={data['Format']}\n" in unit
     for link in (INITRD / "initrd-root-fs.target.requires").iterdir():
         assert link.resolve().is_file(), link
+
+
+def test_the_first_version_is_counted_too() -> None:
+    format_of_name = re.search(
+        r"^UnifiedKernelImageFormat=(.*)$", (IMAGE / "mkosi.conf").read_text(), re.MULTILINE
+    )
+    assert format_of_name is not None
+    assert format_of_name[1] == "%i_%v+&c", "guest/boot_loader.py and the transfer files know no other names"
+    assert (IMAGE / "mkosi.extra/etc/kernel/tries").read_text() == "3\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,6 +107,28 @@ def test_the_system_does_not_update_itself(bench: Bench) -> None:
 def test_identity_is_this_robots_own(bench: Bench) -> None:
     assert len(said(bench, "cat /etc/machine-id")) == 32
     assert said(bench, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
+
+
+def test_root_is_verified_and_read_only(bench: Bench) -> None:
+    assert said(bench, "findmnt -no SOURCE,FSTYPE /").split() == ["/dev/mapper/root", "erofs"]
+    assert bench.robot.shell.run("touch /usr/x", check=False).returncode != 0
+    table = said(bench, "dmsetup table --target verity")
+    (root_hash,) = re.findall(r"roothash=(\w+)", said(bench, "cat /proc/cmdline"))
+    assert root_hash in table.split()
+    assert "panic_on_corruption" in table.split()
+
+
+def test_what_is_written_goes_to_the_data_partition(bench: Bench) -> None:
+    drive = said(bench, "lsblk -no PKNAME $(findmnt -no SOURCE /var)")
+    partitions = said(bench, f"lsblk -bnro PARTLABEL,SIZE /dev/{drive}").split("\n")
+    sizes = dict(line.rsplit(" ", 1) for line in partitions if " " in line.strip())
+    assert {"_empty", "holdfast-data"} <= sizes.keys(), sizes
+    assert said(bench, "findmnt -no SOURCE,FSTYPE /etc").split() == ["overlay", "overlay"]
+    used = sum(map(int, said(bench, f"lsblk -bnro SIZE /dev/{drive}").split()[1:]))
+    whole = int(said(bench, f"lsblk -dbno SIZE /dev/{drive}"))
+    assert whole - used < 4 << 20, "the data partition has not grown over what was left of the drive"
+    file_system = int(said(bench, "findmnt -bno SIZE /var"))
+    assert file_system > 0.9 * int(sizes["holdfast-data"])
 
 
 def test_latch_is_the_safety_daemons_alone(bench: Bench) -> None:

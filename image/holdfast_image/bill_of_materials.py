@@ -72,7 +72,7 @@ def bill_of_materials(version: str, components: Iterable[Component], source_date
     """Return the CycloneDX document of the image `version` as JSON text.
 
     Args:
-        version: the image's version, as in its os-release.
+        version: the image's version, and the hash of what it was made from.
         components: what is in it.
         source_date: seconds since 1970, the date of everything in the image.
     """

@@ -1,16 +1,19 @@
 """Builds the image, or finds it in the cache: the key is a hash over everything that goes into it.
 
 `images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz,
-image.initrd and image.cmdline (for starts without firmware), image.manifest, what holdfast_image.contents writes, and
-image.json; build/image/<board>-<variant> points there. All of it but image.json, which tells of the build, is the same
-whenever and wherever it is built from the same sources and packages.
+image.initrd and image.cmdline (for starts without firmware), image.manifest, what holdfast_image.contents writes,
+update/ (what a robot installs: holdfast_image.payload) and image.json; build/image/<board>-<variant> points there. All
+of it but image.json, which tells of the build, is the same whenever and wherever it is built from the same sources and
+packages.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +35,8 @@ from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
 from holdfast_image.mkosi import run_mkosi
 from holdfast_image.namespace import require_root
 from holdfast_image.packages import ARCHIVES, Package, read_listing
+from holdfast_image.payload import FOLDER as UPDATE
+from holdfast_image.payload import stage_update
 from holdfast_image.progress import Steps
 from holdfast_image.runtime import RuntimeStaging, Snapshot, source_key
 
@@ -42,7 +47,9 @@ _KEPT_IMAGES = 4
 _PARTS = ("image.raw", "image.efi", "image.vmlinuz", "image.initrd", "image.manifest")
 _CONTENTS = (PACKAGES, LICENCES, BILL_OF_MATERIALS)
 # Raise it when this package makes something else from the same sources: images of before are not taken from the cache.
-_RECIPE = "2"
+_RECIPE = "3"
+# It is part of file names and partition labels, which have 36 characters, and versions are compared by systemd.
+_RELEASE = re.compile(r"\d+(\.\d+){1,3}")
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,18 @@ def repository_root(start: Path | None = None) -> Path:
     raise UsageError(f"{here} is in no checkout of Holdfast; the image is built from one, change there first")
 
 
+def release_version(repository: Path) -> str:
+    """Return the version of the checkout."""
+    with (repository / "pyproject.toml").open("rb") as stream:
+        return str(tomllib.load(stream)["project"]["version"])
+
+
 def build_image(
     repository: Path,
     board: str = "qemu-x86-64",
     variant: str = "bench",
     mirror: Mirror | None = None,
+    release: str | None = None,
     steps: Steps | None = None,
     accept: Callable[[Image], None] = lambda image: None,
 ) -> Image:
@@ -105,17 +119,23 @@ def build_image(
         board: one of `BOARDS`.
         variant: one of `VARIANTS`.
         mirror: where Debian packages come from; None: where this machine's apt gets them.
+        release: the image's version; None: that of pyproject.toml.
         steps: shows what goes on.
         accept: raises an error if the image shall not be published in build/image.
 
     Raises:
-        UsageError: there is no such board or variant.
+        UsageError: there is no such board or variant, or the version is malformed.
         HostError, NetworkError, BuildError: see there; nothing half-written is left under a final name.
     """
     if board not in BOARDS:
         raise UsageError(f"there is no board {board!r}; there are {', '.join(BOARDS)}")
     if variant not in VARIANTS:
         raise UsageError(f"there is no variant {variant!r}; there are {', '.join(VARIANTS)}")
+    release = release_version(repository) if release is None else release
+    if not _RELEASE.fullmatch(release):
+        raise UsageError(
+            f"version {release!r}: use two to four numbers with dots between them, such as 1.4.0"
+        )
     steps = steps or Steps()
     cache = cache_directory()
     log = _fresh_log(repository, board, variant)
@@ -130,8 +150,8 @@ def build_image(
 
     def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
-        version = content_hash(Path("/"), [], sources, board, variant, _RECIPE)
-        return version, cache / "images" / content_hash(Path("/"), [], version, builder.key)
+        source = content_hash(Path("/"), [], sources, board, variant, release, _RECIPE)
+        return source, cache / "images" / content_hash(Path("/"), [], source, builder.key)
 
     # What is there needs no turn: somebody else's build takes minutes.
     _, directory = place(source_key(repository))
@@ -139,12 +159,12 @@ def build_image(
     if not cached:
         with locked(cache / "image.lock", waiting):
             snapshot = Snapshot.take(repository, cache / "source")
-            version, directory = place(snapshot.key)
+            source, directory = place(snapshot.key)
             cached = directory.is_dir()
             if not cached:
                 require_root("building the image")
                 require_space(cache, NEEDED_BYTES, "the image")
-                _build(cache, builder, snapshot, log, steps, board, variant, version, directory)
+                _build(cache, builder, snapshot, log, steps, board, variant, release, source, directory)
     if cached:
         steps.say(f"unchanged: image {directory.name} is in the cache")
     forget_unused(directory, "image.json", _KEPT_IMAGES)
@@ -162,7 +182,8 @@ def _build(
     steps: Steps,
     board: str,
     variant: str,
-    version: str,
+    release: str,
+    source: str,
     directory: Path,
 ) -> None:
     work = cache / "mkosi"
@@ -185,7 +206,7 @@ def _build(
             bench_modules.assemble(kernel, module, work / "modules")
     with steps.step(f"image {board} ({variant})"):
         write_apt_configuration(work / "apt", builder.mirror())
-        run_mkosi(builder, snapshot, work, log, board, variant, version)
+        run_mkosi(builder, snapshot, work, log, board, variant, release)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:
@@ -198,9 +219,10 @@ def _build(
     with steps.step("bill of materials"):
         definition = snapshot.root / "image/mkosi.conf"
         archives = work / "packages" / ARCHIVES
-        write_contents(output, builder, archives, dependencies, version, definition, log)
+        write_contents(output, builder, archives, dependencies, f"{release}+{source}", definition, log)
+    stage_update(output, board, release)
     for extra in output.iterdir():
-        if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline"}:
+        if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline", UPDATE}:
             extra.unlink()
     (output / "image.json").write_text(
         json.dumps({"key": directory.name, "board": board, "variant": variant, "builder": builder.key}) + "\n"

@@ -38,8 +38,18 @@ image.add_command(verify_command)
     default=None,
     help="Fail if a package is not the one that image/locks names, or only warn; default: fail for a release.",
 )
+@click.option(
+    "--release", metavar="VERSION", help="Version of the image; default: the one of pyproject.toml."
+)
 @json_option
-def build(board: str, variant: str, mirror: str | None, lock_required: bool | None, as_json: bool) -> None:
+def build(
+    board: str,
+    variant: str,
+    mirror: str | None,
+    lock_required: bool | None,
+    release: str | None,
+    as_json: bool,
+) -> None:
     """Build the image, or find it in the cache if nothing changed.
 
     Exit codes: 0 built or found, 1 failed, 2 wrong option or place.
@@ -63,7 +73,7 @@ def build(board: str, variant: str, mirror: str | None, lock_required: bool | No
     try:
         chosen = named_mirror(mirror) if mirror is not None else None
         lock = PackageLock(repository_root(), board, variant)
-        built = build_image(lock.repository, board, variant, chosen, steps, accept)
+        built = build_image(lock.repository, board, variant, chosen, release, steps, accept)
     except ImageError as error:
         fail("build", error, as_json=as_json)
     if as_json:

@@ -1,7 +1,7 @@
 """Compares two builds of the image: artefact by artefact, and the disk image down to the first file that differs.
 
 Equality is decided by the bytes alone. What is said about a difference comes from the file systems inside and, where
-their files agree, from the superblock of ext4 (its hash seed, its times) or the place of the first byte.
+their files agree, from the place of the first byte.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from holdfast_image.errors import ImageFileError, UsageError
-from holdfast_image.image_files import MODIFICATION_TIME, READERS, Attributes, Files, ext4_header
+from holdfast_image.image_files import MODIFICATION_TIME, READERS, Attributes, Files
 from holdfast_image.partitions import Partition, PartitionTable, file_system, read_partitions
 from holdfast_image.progress import Steps
 
-# What is inside another artefact comes before it, so that the first difference told is nearest to its cause.
-_ORDER = ("image.vmlinuz", "image.initrd", "image.cmdline", "image.efi", "image.raw")
+# What is inside another artefact comes before it, so that the first difference told is nearest to its cause. The
+# command line, and with it the unified kernel image, has the hash of the root inside the disk.
+_ORDER = ("image.vmlinuz", "image.initrd", "image.raw", "image.cmdline", "image.efi")
 # Tells of the build and not of the image: where it was made.
 _RECORD = "image.json"
 _CHUNK_BYTES = 1 << 22
-_Found = TypeVar("_Found", Files, Attributes)
 
 
 @dataclass(frozen=True)
@@ -137,15 +137,16 @@ def _differences(name: str, a: Path, b: Path) -> list[Difference]:
     tables = read_partitions(a), read_partitions(b)
     if tables[0] is None or tables[1] is None:
         return [Difference(name, _told_by_bytes(a, b))]
-    if why := _table_difference(tables[0], tables[1]):
-        return [Difference(name, f"partition table: {why}")]
+    table = _table_difference(tables[0], tables[1])
     found = []
-    for partition in tables[0].partitions:
-        if _first_other_byte(a, b, partition.offset_bytes, partition.size_bytes) is not None:
+    if len(tables[0].partitions) == len(tables[1].partitions):
+        # Backwards: the root comes before its hash tree, and that before the kernel with the root hash.
+        for pair in reversed(list(zip(tables[0].partitions, tables[1].partitions, strict=True))):
             found += [
-                Difference(name, why, str(partition), path)
-                for path, why in _partition_differences(a, b, partition)
+                Difference(name, why, str(pair[0]), path) for path, why in _partition_differences(a, b, *pair)
             ]
+    if table:
+        found.append(Difference(name, f"partition table: {table}"))
     return found or [Difference(name, f"outside of the partitions: {_told_by_bytes(a, b)}")]
 
 
@@ -161,24 +162,31 @@ def _table_difference(a: PartitionTable, b: PartitionTable) -> str:
     return ""
 
 
-def _partition_differences(a: Path, b: Path, partition: Partition) -> list[tuple[str | None, str]]:
-    kinds = file_system(a, partition), file_system(b, partition)
+def _partition_differences(
+    a: Path, b: Path, first: Partition, second: Partition
+) -> list[tuple[str | None, str]]:
+    size = min(first.size_bytes, second.size_bytes)
+    where = _first_other_byte(a, b, first.offset_bytes, second.offset_bytes, size)
+    if where is None and first.size_bytes == second.size_bytes:
+        return []
+    kinds = file_system(a, first), file_system(b, second)
     if kinds[0] != kinds[1]:
         return [(None, f"file system {kinds[0] or 'unknown'} / {kinds[1] or 'unknown'}")]
     if kinds[0] in READERS:
-        files = [_in_folder(READERS[kinds[0]], image, partition) for image in (a, b)]
+        files = [
+            _in_folder(READERS[kinds[0]], image, partition) for image, partition in ((a, first), (b, second))
+        ]
         if found := file_differences(files[0], files[1]):
             return [(path, why) for path, why in found]
-    if kinds[0] == "ext4":
-        headers = [_in_folder(ext4_header, image, partition) for image in (a, b)]
-        if why := _attribute_difference(headers[0], headers[1]):
-            return [(None, f"no file differs, but the file system's {why[0]}: {why[1]}")]
-    where = _first_other_byte(a, b, partition.offset_bytes, partition.size_bytes)
+    if where is None:
+        return [
+            (None, f"{first.size_bytes} / {second.size_bytes} bytes, the shorter one begins the longer one")
+        ]
     kind = f"no file of the {kinds[0]} differs" if kinds[0] in READERS else f"{kinds[0] or 'unknown'} content"
     return [(None, f"{kind}; the first other byte is {where} of the partition")]
 
 
-def _in_folder(read: Callable[[Path, Partition, Path], _Found], image: Path, partition: Partition) -> _Found:
+def _in_folder(read: Callable[[Path, Partition, Path], Files], image: Path, partition: Partition) -> Files:
     with tempfile.TemporaryDirectory(prefix="holdfast-verify-") as folder:
         return read(image, partition, Path(folder))
 
@@ -203,18 +211,18 @@ def _attribute_difference(a: Attributes, b: Attributes) -> tuple[str, str] | Non
 
 def _told_by_bytes(a: Path, b: Path) -> str:
     sizes = a.stat().st_size, b.stat().st_size
-    where = _first_other_byte(a, b, 0, min(sizes))
+    where = _first_other_byte(a, b, 0, 0, min(sizes))
     place = (
         f"the first other byte is {where}" if where is not None else "the shorter one begins the longer one"
     )
     return place if sizes[0] == sizes[1] else f"{sizes[0]} / {sizes[1]} bytes, {place}"
 
 
-def _first_other_byte(a: Path, b: Path, offset: int, count: int) -> int | None:
-    """Return the number of the first byte that differs, None if the range is the same in both."""
+def _first_other_byte(a: Path, b: Path, begin_a: int, begin_b: int, count: int) -> int | None:
+    """Return the number of the first byte that differs in two ranges, None if they are the same."""
     with a.open("rb") as first, b.open("rb") as second:
-        first.seek(offset)
-        second.seek(offset)
+        first.seek(begin_a)
+        second.seek(begin_b)
         done = 0
         while done < count:
             chunks = [_read(stream, min(_CHUNK_BYTES, count - done)) for stream in (first, second)]

@@ -34,7 +34,7 @@ def write_contents(
         builder: the tree whose libraries were compiled into our executables.
         archives: apt's cache with the .deb files that the image was made from.
         site: the folder with the Python packages of the runtime.
-        version: the image's version.
+        version: the image's version, and the hash of what it was made from.
         definition: mkosi.conf.
         log: takes what the tools say.
 

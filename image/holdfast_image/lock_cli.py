@@ -33,7 +33,7 @@ def lock_command(board: str, mirror: str | None, as_json: bool) -> None:
         chosen = named_mirror(mirror) if mirror is not None else None
         repository = repository_root()
         for variant in VARIANTS:
-            built = build_image(repository, board, variant, chosen, steps)
+            built = build_image(repository, board, variant, chosen, steps=steps)
             lock = PackageLock(repository, board, variant)
             image, builder = built.packages(), built.builder.packages()
             changed += [f"{variant} {line}" for line in lock.differences(image, builder)]

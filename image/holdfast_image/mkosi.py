@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 
 from holdfast_image.builder import Builder
 from holdfast_image.namespace import Bind, run_in_builder
 from holdfast_image.runtime import Snapshot
+
+# The bench plugs the disk in as a memory module, which comes in blocks of 128 MiB. Both slots and some data fit.
+DISK_BYTES = 28 * (128 << 20)
+# File systems and partitions get their ids from a version's own seed: two versions share a disk.
+_SEEDS = uuid.UUID("6b1bb1a5-1a66-4d5e-a1f4-6f0b1d6cf0a1")
 
 
 def run_mkosi(
@@ -27,6 +34,7 @@ def run_mkosi(
             *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
             *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
             f"--image-version={version}",
+            f"--seed={uuid.uuid5(_SEEDS, version)}",
             *(f"--profile={profile}" for profile in profiles),
             *("--force", "build"),
         ],
@@ -47,4 +55,17 @@ def run_mkosi(
         [Bind(work / "output", "/hf/output", writable=True)],
         log=log,
         what="reading the kernel command line of the image",
+    )
+    _enlarge(builder, work / "output", log)
+
+
+def _enlarge(builder: Builder, output: Path, log: Path) -> None:
+    """Leave room behind slot A, as on the drive of a robot, and move the copy of the partition table to the end."""
+    os.truncate(output / "image.raw", DISK_BYTES)
+    run_in_builder(
+        builder.tree,
+        ["sfdisk", "--relocate", "gpt-bak-std", "/hf/output/image.raw"],
+        [Bind(output, "/hf/output", writable=True)],
+        log=log,
+        what="enlarging the disk image",
     )

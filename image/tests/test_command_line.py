@@ -14,15 +14,22 @@ from holdfast_image.cli import image
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with nothing in it, so that nothing is ever in the cache."""
+    """A checkout with nothing but a version in it, so that nothing is ever in the cache."""
     (tmp_path / "checkout/image").mkdir(parents=True)
     (tmp_path / "checkout/image/mkosi.conf").write_text("")
+    (tmp_path / "checkout/pyproject.toml").write_text('[project]\nversion = "1.0.0"\n')
     monkeypatch.chdir(tmp_path / "checkout")
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
     return tmp_path / "checkout"
 
 
-@pytest.mark.parametrize("option", [["--board", "toaster"], ["--variant", "gold"], ["--mirror", "not a url"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(["--board", "toaster"], ["--variant", "gold"], ["--mirror", "not a url"]),
+        *(["--release", "1"], ["--release", "1.0.0+3"], ["--release", "1.0.0-rc1"]),
+    ],
+)
 @pytest.mark.usefixtures("checkout")
 def test_wrong_option_is_exit_code_2(option: list[str]) -> None:
     result = CliRunner().invoke(image, ["build", *option])

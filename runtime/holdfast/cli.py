@@ -15,6 +15,10 @@ from holdfast.command import EXIT_CODES
 _PARTS = {
     "up": ("holdfast.up_cli:up", "Boot the robot under QEMU (or --host) and let it move."),
     "robot": ("holdfast.robot_cli:robot", "Look at a robot, deploy to it, arm, stop and reset it."),
+    "os": (
+        "holdfast_image.guest.os_cli:operating_system",
+        "Install and judge versions of the image on this robot.",
+    ),
     "image": ("holdfast_image.cli:image", "Build the operating system image."),
     "bench": ("holdfast_bench.cli:bench", "Run the hardware-in-the-loop scenarios."),
     "ota": ("holdfast_ota.cli:ota", "Sign, publish and mirror updates."),

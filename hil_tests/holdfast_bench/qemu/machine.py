@@ -29,7 +29,10 @@ from holdfast_image.namespace import Bind, run_in_builder
 
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
-_DISK_BYTES = 4 << 30
+# Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
+# written.
+_DISK_BYTES = 6 << 30
+_NEEDED_BYTES = 4 << 30
 _UNLIMITED = 1 << 40
 MACHINE = "q35,sata=off,smbus=off"
 EMULATED_PROCESSOR = "max,erms=off,fsrm=off"
@@ -222,7 +225,7 @@ class Vm:
 
     def _prepare(self) -> None:
         try:
-            require_space(self.folder, _DISK_BYTES, "the machine's disk")
+            require_space(self.folder, _NEEDED_BYTES, "the machine's disk")
         except HostError as error:
             raise MachineError(str(error)) from error
         if self._wanted_accelerator == "auto":
@@ -243,7 +246,10 @@ class Vm:
         below, layout = (f"{SAVED}/{DISK}", "qcow2") if self._start_from else (f"{IMAGE}/image.raw", "raw")
         run_in_builder(
             self.image.builder.tree,
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", layout, "-b", below, f"{FOLDER}/{DISK}"],
+            [
+                *("qemu-img", "create", "-q", "-f", "qcow2", "-F", layout, "-b", below),
+                *(f"{FOLDER}/{DISK}", str(_DISK_BYTES)),
+            ],
             [Bind(self.folder, FOLDER, writable=True), Bind(self.image.directory, IMAGE), *self._binds()],
             log=self.folder / "qemu.log",
             what="making the machine's disk",

@@ -1,0 +1,130 @@
+"""Installs a version from a folder into the slot that does not run.
+
+The folder is the `update/` of a build. Who puts it on the robot has verified where it comes from; here it is only
+compared with its own list, so that a copy that was damaged on the way is not installed.
+
+Refused is what could leave the robot without a version to go back to: a boot loader that nobody has seen count, a
+trial that is still under way, a version that has failed before, one for another board, an older one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import RefusedError
+from holdfast_image.guest.boot_loader import BootLoader
+from holdfast_image.guest.versions import Memory
+
+LIST = "update.json"
+_VERSION = re.compile(r"\d+(\.\d+){1,3}")
+_SYSUPDATE = "/usr/lib/systemd/systemd-sysupdate"
+
+
+@dataclass(frozen=True)
+class Update:
+    """A version in a folder, as its list tells."""
+
+    folder: Path
+    version: str
+    board: str
+    sha256: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Update:
+        """Read the list.
+
+        Raises:
+            RefusedError: there is none, or it is damaged.
+        """
+        try:
+            told: dict[str, Any] = json.loads((folder / LIST).read_text())
+            update = cls(folder, str(told["version"]), str(told["board"]), dict(told["sha256"]))
+        except FileNotFoundError as error:
+            raise RefusedError(
+                f"there is no {LIST} in {folder}; name the folder `update` of a build"
+            ) from error
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RefusedError(f"{folder / LIST} is damaged ({error}); fetch the version again") from error
+        if not _VERSION.fullmatch(update.version):
+            raise RefusedError(f"{folder / LIST} names the version {update.version!r}; fetch it again")
+        return update
+
+    def compare(self) -> None:
+        """Compare every file with the list.
+
+        Raises:
+            RefusedError: one is missing or another one.
+        """
+        for name, wanted in self.sha256.items():
+            file = self.folder / Path(name).name
+            try:
+                with file.open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError as error:
+                raise RefusedError(f"{file}: {error.strerror}; fetch the version again") from error
+            if found != wanted:
+                raise RefusedError(f"{file} is not what {LIST} says; fetch the version again")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version as what it is ordered by."""
+    return tuple(map(int, version.split(".")))
+
+
+def require_installable(update: Update, loader: BootLoader, memory: Memory, board: str) -> None:
+    """Refuse what could leave the robot without a version to go back to.
+
+    Raises:
+        RefusedError: with the reason.
+    """
+    if not memory.boot_loader_counts():
+        raise RefusedError(
+            "nobody has seen this robot's boot loader count its tries, so it might never go back from a version that "
+            "does not work; it is noted when a version on trial has become healthy"
+        )
+    memory.learn(loader)
+    running = next((found for found in loader.installed() if found.running), None)
+    if running is None or running.tries_left is not None:
+        raise RefusedError("the version that runs is on trial itself; wait until it is marked good")
+    if update.board != board:
+        raise RefusedError(f"version {update.version} is for {update.board}, and this robot is a {board}")
+    if (why := memory.bad().get(update.version)) is not None:
+        raise RefusedError(f"version {update.version} has failed on this robot: {why}")
+    if numbers(update.version) <= numbers(running.version):
+        raise RefusedError(
+            f"version {update.version} is not newer than {running.version}, which runs; to go back, mark that one bad"
+        )
+
+
+def install(
+    folder: Path,
+    loader: BootLoader,
+    memory: Memory,
+    board: str,
+    transfer: Callable[[Path, str], None] | None = None,
+) -> str:
+    """Install what is in `folder`; returns its version, which the next reboot tries.
+
+    Raises:
+        RefusedError: it is not to be installed, or that failed; the running version is as it was.
+    """
+    update = Update.read(folder)
+    require_installable(update, loader, memory, board)
+    update.compare()
+    (transfer or _transfer)(update.folder, update.version)
+    return update.version
+
+
+def _transfer(folder: Path, version: str) -> None:
+    command = [_SYSUPDATE, f"--transfer-source={folder.resolve()}", "update", version]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        last = " ".join(ran.stderr.split("\n")[-3:]).strip()
+        raise RefusedError(f"systemd-sysupdate could not install version {version}: {last}")

@@ -1,0 +1,111 @@
+"""`holdfast os`: the versions of the image on this robot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from holdfast.command import console, fail, json_option, print_json
+from holdfast.errors import HoldfastError, RefusedError
+from holdfast_image.errors import ImageError
+from holdfast_image.guest.boot_loader import boot_loader
+from holdfast_image.guest.install import install
+from holdfast_image.guest.versions import Memory
+
+_BOARD = Path("/usr/lib/holdfast/board")
+
+
+@click.group("os")
+def operating_system() -> None:
+    """Look at the versions of the image on this robot, install one, mark one good or bad.
+
+    All of it as root, on the robot.
+    """
+
+
+@operating_system.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show which version runs, which others can, and how many tries each has left.
+
+    Example: holdfast os status
+    """
+    try:
+        memory = Memory()
+        versions: list[dict[str, Any]] = [
+            {"version": found.version, "running": found.running, "tries_left": found.tries_left}
+            for found in boot_loader().installed()
+        ]
+        told = {"versions": versions, "bad": memory.bad(), "boot_loader_counts": memory.boot_loader_counts()}
+    except (ImageError, OSError) as error:
+        fail(RefusedError(str(error)), as_json=as_json)
+    if as_json:
+        print_json(told)
+        return
+    for found in versions:
+        tries = "good" if found["tries_left"] is None else f"{found['tries_left']} tries left"
+        console.print(f"{found['version']:12} {tries}{', runs' if found['running'] else ''}")
+    for version, why in memory.bad().items():
+        console.print(f"{version:12} bad: {why}", markup=False)
+    if not told["boot_loader_counts"]:
+        console.print("the boot loader has not been seen to count: nothing can be installed")
+
+
+@operating_system.command("install")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+def install_command(folder: Path, as_json: bool) -> None:
+    """Install the version in FOLDER (`update` of a build) into the other slot; the next reboot tries it.
+
+    Example: holdfast os install /var/tmp/update
+    """
+    try:
+        version = install(folder, boot_loader(), Memory(), _BOARD.read_text().strip())
+    except HoldfastError as error:
+        fail(error, as_json=as_json)
+    except (ImageError, OSError) as error:
+        fail(RefusedError(str(error)), as_json=as_json)
+    if as_json:
+        print_json({"version": version})
+    else:
+        console.print(f"{version} is installed; reboot to try it")
+
+
+@operating_system.command()
+@json_option
+def good(as_json: bool) -> None:
+    """Take the running version for good without waiting until it has shown that it is.
+
+    Example: holdfast os good
+    """
+    try:
+        boot_loader().mark_good()
+    except (ImageError, OSError) as error:
+        fail(RefusedError(str(error)), as_json=as_json)
+    if as_json:
+        print_json({})
+
+
+@operating_system.command()
+@click.argument("version")
+@json_option
+def bad(version: str, as_json: bool) -> None:
+    """Never install VERSION again, and boot another one if it is installed.
+
+    Example: holdfast os bad 1.2.0
+    """
+    try:
+        loader = boot_loader()
+        others = [found for found in loader.installed() if found.version != version and not found.exhausted]
+        if not others:
+            raise RefusedError(f"there is no other version to boot than {version}; install one first")
+        loader.mark_bad(version)
+        Memory().remember_bad(version, "somebody marked it so")
+    except HoldfastError as error:
+        fail(error, as_json=as_json)
+    except (ImageError, OSError) as error:
+        fail(RefusedError(str(error)), as_json=as_json)
+    if as_json:
+        print_json({})

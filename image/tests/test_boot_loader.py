@@ -1,0 +1,123 @@
+"""Versions, tries and what is remembered of them, on a folder that stands for the EFI system partition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from holdfast_image.errors import UsageError
+from holdfast_image.guest.boot_loader import Installed, SystemdBoot, running_version
+from holdfast_image.guest.fallback import condemn
+from holdfast_image.guest.versions import Memory
+
+VARIABLE = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+
+@pytest.fixture
+def esp(tmp_path: Path) -> Path:
+    (tmp_path / "esp/EFI/Linux").mkdir(parents=True)
+    (tmp_path / "os").mkdir()
+    return tmp_path / "esp"
+
+
+def loader(esp: Path, running: str, *files: str, counted: str | None = None) -> SystemdBoot:
+    for file in files:
+        (esp / "EFI/Linux" / file).touch()
+    variables = esp.parent / "variables"
+    variables.mkdir()
+    if counted is not None:
+        (variables / VARIABLE).write_bytes(b"\6\0\0\0" + f"\\EFI\\Linux\\{counted}\0".encode("utf-16-le"))
+    return SystemdBoot(running, esp, variables)
+
+
+def test_tries_are_in_the_names(esp: Path) -> None:
+    files = (
+        "holdfast_1.0.0.efi",
+        "holdfast_1.1.0+3.efi",
+        "holdfast_1.2.0+0-3.efi",
+        "other.efi",
+        "holdfast_x.efi",
+    )
+    found = loader(esp, "1.0.0", *files).installed()
+    assert found == [
+        Installed("1.0.0", running=True),
+        Installed("1.1.0", running=False, tries_left=3),
+        Installed("1.2.0", running=False, tries_left=0),
+    ]
+    assert [version.exhausted for version in found] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("file", "counted", "counts"),
+    [
+        ("holdfast_1.0.0+2-1.efi", "holdfast_1.0.0+2-1.efi", True),
+        ("holdfast_1.0.0+0-3.efi", "holdfast_1.0.0+0-3.efi", True),
+        ("holdfast_1.0.0.efi", None, False),
+        # U-Boot before 2025.07: it says so, cannot rename, and boots on.
+        ("holdfast_1.0.0+3.efi", "holdfast_1.0.0+2-1.efi", False),
+        ("holdfast_1.0.0+3.efi", "holdfast_1.0.0+3.efi", False),
+    ],
+)
+def test_a_boot_loader_counts_if_the_name_has_changed(
+    esp: Path, file: str, counted: str | None, counts: bool
+) -> None:
+    assert loader(esp, "1.0.0", file, counted=counted).counts() is counts
+
+
+def test_a_version_marked_bad_has_no_tries(esp: Path) -> None:
+    boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+1-2.efi")
+    boot.mark_bad("1.0.0")
+    boot.mark_bad("1.1.0")
+    assert sorted(file.name for file in (esp / "EFI/Linux").iterdir()) == [
+        "holdfast_1.0.0+0-0.efi",
+        "holdfast_1.1.0+0-2.efi",
+    ]
+    with pytest.raises(UsageError, match=r"2\.0\.0 is not installed"):
+        boot.mark_bad("2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("files", "helps", "bad"),
+    [
+        (("holdfast_1.1.0+2-1.efi", "holdfast_1.0.0.efi"), True, set()),
+        (("holdfast_1.1.0+0-3.efi", "holdfast_1.0.0.efi"), True, {"1.1.0"}),
+        (("holdfast_1.1.0+1-2.efi",), True, set()),
+        # Nothing is left to go back to: the robot stays up, and may try again when it is switched on.
+        (("holdfast_1.1.0+0-3.efi",), False, set()),
+        (("holdfast_1.1.0+0-3.efi", "holdfast_1.0.0+0-3.efi"), False, set()),
+        (("holdfast_1.1.0.efi",), False, set()),
+    ],
+)
+def test_what_follows_an_unhealthy_boot(
+    esp: Path, files: tuple[str, ...], helps: bool, bad: set[str]
+) -> None:
+    memory = Memory(esp.parent / "os")
+    assert condemn(loader(esp, "1.1.0", *files), memory) is helps
+    assert memory.bad().keys() == bad
+
+
+def test_exhausted_versions_are_remembered_when_they_are_gone(esp: Path) -> None:
+    memory = Memory(esp.parent / "os")
+    memory.remember_bad("0.9.0", "somebody said so")
+    memory.learn(
+        loader(esp, "1.0.0", "holdfast_1.0.0+0-3.efi", "holdfast_1.1.0+0-3.efi", "holdfast_1.2.0+1.efi")
+    )
+    (esp / "EFI/Linux/holdfast_1.1.0+0-3.efi").unlink()
+    assert memory.bad().keys() == {"0.9.0", "1.1.0"}
+    assert memory.bad()["0.9.0"] == "somebody said so"
+
+
+def test_that_the_boot_loader_counts_is_remembered(tmp_path: Path) -> None:
+    assert not Memory(tmp_path).boot_loader_counts()
+    Memory(tmp_path).remember_counting()
+    assert Memory(tmp_path).boot_loader_counts()
+
+
+def test_version_of_the_image(tmp_path: Path) -> None:
+    release = tmp_path / "os-release"
+    release.write_text('ID=debian\nIMAGE_ID="holdfast"\nIMAGE_VERSION="1.2.0"\n')
+    assert running_version(release) == "1.2.0"
+    release.write_text("ID=debian\n")
+    with pytest.raises(UsageError, match="run this on a robot"):
+        running_version(release)

@@ -1,0 +1,135 @@
+"""What `holdfast os install` refuses, and that it does not write anything then."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import RefusedError
+from holdfast_image.guest.boot_loader import Installed
+from holdfast_image.guest.install import LIST, install
+from holdfast_image.guest.versions import Memory
+from holdfast_image.payload import stage_update
+
+TRANSFERS = Path(__file__).parents[1] / "mkosi.extra/usr/lib/sysupdate.d"
+BOARD = "qemu-x86-64"
+ROOT_ID = "e9972040e53727a42d9aba1573450f8c"
+
+
+class Loader:
+    """A boot loader with these versions."""
+
+    def __init__(self, *versions: Installed) -> None:
+        self.versions = list(versions)
+
+    def installed(self) -> list[Installed]:
+        return self.versions
+
+    def counts(self) -> bool:
+        return True
+
+    def mark_good(self) -> None:
+        raise NotImplementedError
+
+    def mark_bad(self, version: str) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def update(tmp_path: Path) -> Path:
+    output = tmp_path / "output"
+    output.mkdir()
+    for name in ("image.efi", f"image.root.{ROOT_ID}.raw", f"image.verity.{ROOT_ID}.raw"):
+        (output / name).write_text(name)
+    stage_update(output, BOARD, "1.1.0")
+    return output / "update"
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    (tmp_path / "os").mkdir()
+    memory = Memory(tmp_path / "os")
+    memory.remember_counting()
+    return memory
+
+
+def installed(update: Path, memory: Memory, *versions: Installed) -> list[tuple[Path, str]]:
+    """Return what was given to systemd-sysupdate."""
+    given: list[tuple[Path, str]] = []
+    loader = Loader(*(versions or [Installed("1.0.0", running=True)]))
+    install(update, loader, memory, BOARD, lambda folder, version: given.append((folder, version)))
+    return given
+
+
+def test_a_newer_version_is_installed(update: Path, memory: Memory) -> None:
+    assert installed(update, memory) == [(update, "1.1.0")]
+
+
+def changed_list(**changes: object) -> Callable[[Path], None]:
+    def change(update: Path) -> None:
+        (update / LIST).write_text(json.dumps(json.loads((update / LIST).read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda update: (update / LIST).unlink(), "there is no update.json"),
+        (lambda update: (update / LIST).write_text("{"), "is damaged"),
+        (lambda update: (update / LIST).write_text('{"version": "1.1.0"}'), "is damaged"),
+        (changed_list(version="../1"), "names the version"),
+        (changed_list(board="pi"), "is for pi"),
+        (changed_list(version="1.0.0"), "not newer than 1.0.0"),
+        (changed_list(version="0.9.12"), "not newer than 1.0.0"),
+        (lambda update: (update / "holdfast_1.1.0.efi").write_text("x"), "holdfast_1.1.0.efi is not what"),
+        (lambda update: (update / "holdfast_1.1.0.efi").unlink(), "No such file"),
+    ],
+)
+def test_refused_folders(update: Path, memory: Memory, change: Callable[[Path], object], why: str) -> None:
+    change(update)
+    with pytest.raises(RefusedError, match=re.escape(why)):
+        installed(update, memory)
+
+
+def test_refused_where_the_boot_loader_is_not_known_to_count(update: Path, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="nobody has seen"):
+        installed(update, Memory(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [[Installed("1.0.0", True, 2)], [Installed("1.0.0", True, 0)], [Installed("1.0.0", running=False)]],
+)
+def test_refused_while_a_trial_is_under_way(update: Path, memory: Memory, versions: list[Installed]) -> None:
+    with pytest.raises(RefusedError, match="on trial"):
+        installed(update, memory, *versions)
+
+
+def test_refused_what_has_failed_here(update: Path, memory: Memory) -> None:
+    good = Installed("1.0.0", running=True)
+    with pytest.raises(RefusedError, match=r"1\.1\.0 has failed on this robot: it was tried"):
+        installed(update, memory, good, Installed("1.1.0", False, 0))
+    # It is known when the boot loader has forgotten it.
+    with pytest.raises(RefusedError, match="has failed"):
+        installed(update, memory, good)
+
+
+def test_every_file_of_an_update_is_transferred_the_kernel_last(update: Path) -> None:
+    files = {file.name for file in update.iterdir()} - {LIST}
+    last = ""
+    for transfer in sorted(TRANSFERS.iterdir()):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(transfer)
+        pattern = re.escape(parser["Source"]["MatchPattern"])
+        pattern = pattern.replace("@v", r"[0-9.]+").replace("@u", "[0-9a-f]{32}")
+        (last,) = [file for file in files if re.fullmatch(pattern, file)]
+        files.remove(last)
+        assert parser["Transfer"]["ProtectVersion"] == "%A"
+    assert not files
+    assert last.endswith(".efi")

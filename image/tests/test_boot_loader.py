@@ -82,8 +82,8 @@ def test_a_version_marked_bad_has_no_tries(esp: Path) -> None:
     [
         (("holdfast_1.1.0+2-1.efi", "holdfast_1.0.0.efi"), True, set()),
         (("holdfast_1.1.0+0-3.efi", "holdfast_1.0.0.efi"), True, {"1.1.0"}),
-        (("holdfast_1.1.0+1-2.efi",), True, set()),
-        # Nothing is left to go back to: the robot stays up, and may try again when it is switched on.
+        # Nothing is there to go back to: the robot stays up, and is tried again when it is switched on.
+        (("holdfast_1.1.0+1-2.efi",), False, set()),
         (("holdfast_1.1.0+0-3.efi",), False, set()),
         (("holdfast_1.1.0+0-3.efi", "holdfast_1.0.0+0-3.efi"), False, set()),
         (("holdfast_1.1.0.efi",), False, set()),

@@ -13,7 +13,7 @@ from holdfast_image.guest.health import HEALTHY_S, OWN_FAULTS, Trial, until_heal
 Status = dict[str, Any]
 
 
-def control(cycle: int, boot: str = "a") -> Status:
+def control(cycle: int, boot: int = 1) -> Status:
     return {"boot_id": boot, "cycle": cycle}
 
 
@@ -32,7 +32,7 @@ def test_time_counts_from_the_second_look() -> None:
 @pytest.mark.parametrize(
     ("core", "guard", "wrong"),
     [
-        (control(9, "b"), safety(), "just started"),
+        (control(9, 2), safety(), "just started"),
         (control(2), safety(), "stands still"),
         (control(9), safety(core=False), "does not see the core"),
         (control(9), safety(worker=False), "does not see the worker"),

@@ -1,8 +1,8 @@
 """What follows a version that did not become healthy: `python -m holdfast_image.guest.fallback`.
 
-holdfast-fallback.service runs it. It reboots while there is a try left or another version to go back to; systemd-boot
-chooses. Where there is neither it leaves the robot up, stopped as it is, for somebody to log in: to reboot for ever
-mends nothing. What has no tries left is remembered as bad.
+holdfast-fallback.service runs it. It reboots if there is another version: the boot loader tries this one again or goes
+back to that one. Where there is none it leaves the robot up for somebody to log in, who may be about to set it up: to
+reboot mends nothing. What has no tries left is remembered as bad.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def condemn(loader: BootLoader, memory: Memory) -> bool:
     others = [found for found in installed if not found.running and not found.exhausted]
     if running is not None and running.exhausted and others:
         memory.remember_bad(running.version, "the loop did not run, or the safety daemon was not well")
-    return bool(others) or (running is not None and bool(running.tries_left))
+    return bool(others)
 
 
 def main() -> int:

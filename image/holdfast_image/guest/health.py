@@ -38,13 +38,13 @@ class Trial:
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._boot_id = ""
+        self._boot_id: object = None
         self._cycle = -1
 
     def see(self, control: Status, safety: Status, now: float) -> str | None:
         """Take another look; return what is wrong, None if nothing is."""
         wrong = self._wrong(control, safety)
-        self._boot_id, self._cycle = str(control["boot_id"]), int(control["cycle"])
+        self._boot_id, self._cycle = control["boot_id"], int(control["cycle"])
         if wrong is not None:
             self._since = None
         elif self._since is None:

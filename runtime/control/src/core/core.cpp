@@ -23,6 +23,7 @@
 #include "rt/kernel.hpp"
 #include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
+#include "rt/slots.hpp"
 
 namespace holdfast::core {
 namespace {
@@ -59,8 +60,10 @@ std::uint64_t random_boot_id() {
 class PeriodicThread {
   public:
     // `prepare` runs in the thread before it is real-time.
-    PeriodicThread(std::int64_t period_ns, int priority, int cpu, std::function<void()> prepare)
+    PeriodicThread(std::int64_t period_ns, std::int64_t slot_ns, int priority, int cpu,
+                   std::function<void()> prepare)
         : period_ns_(period_ns),
+          slot_ns_(slot_ns),
           prepare_(std::move(prepare)),
           thread_([this, priority, cpu] { live(priority, cpu); }) {}
     PeriodicThread(const PeriodicThread&) = delete;
@@ -89,11 +92,12 @@ class PeriodicThread {
         shortfalls_ = make_thread_realtime(priority, cpu);
         ready_.count_down();
         go_.wait();
-        Periodic periodic(period_ns_);
+        Periodic periodic(period_ns_, slot_ns_);
         while (!stop_.load(std::memory_order_relaxed)) work_(periodic.wait());
     }
 
     std::int64_t period_ns_;
+    std::int64_t slot_ns_;
     std::function<void()> prepare_;
     std::function<void(const Wake&)> work_;
     std::vector<std::string> shortfalls_;
@@ -182,8 +186,11 @@ Expected<void> run(const RobotConfig& config) {
     std::optional<Tier1> tier1;
     std::optional<ControllerRunner> runner;
     const ControlConfig& control = config.control;
-    PeriodicThread tier1_thread(config.tier1_period_ns(), control.tier1_priority, control.cpu, [] {});
-    PeriodicThread controller_thread(config.controller_period_ns(), control.controller_priority, control.cpu,
+    const std::int64_t period_ns = config.tier1_period_ns();
+    PeriodicThread tier1_thread(period_ns, tier1_slot_ns(period_ns), control.tier1_priority, control.cpu,
+                                [] {});
+    PeriodicThread controller_thread(config.controller_period_ns(), controller_slot_ns(period_ns),
+                                     control.controller_priority, control.cpu,
                                      [&] { (*engine)->prepare_thread(); });
     append(shortfalls, tier1_thread.shortfalls());
     append(shortfalls, controller_thread.shortfalls());

@@ -15,7 +15,15 @@ Schedule::Due Schedule::next(std::int64_t now_ns) {
     return {due_ns, static_cast<std::uint64_t>(skipped)};
 }
 
+Schedule Schedule::on_grid(std::int64_t period_ns, std::int64_t slot_ns, std::int64_t now_ns) {
+    const std::int64_t past_ns = (now_ns - slot_ns) % period_ns;
+    return {period_ns, now_ns - (past_ns < 0 ? past_ns + period_ns : past_ns)};
+}
+
 Periodic::Periodic(std::int64_t period_ns) : schedule_(period_ns, monotonic_ns()) {}
+
+Periodic::Periodic(std::int64_t period_ns, std::int64_t slot_ns)
+    : schedule_(Schedule::on_grid(period_ns, slot_ns, monotonic_ns())) {}
 
 Wake Periodic::wait() {
     const Schedule::Due due = schedule_.next(monotonic_ns());

@@ -24,6 +24,9 @@ class Schedule {
     // The first wake that is not yet past at `now_ns`, and how many were skipped to reach it.
     [[nodiscard]] Due next(std::int64_t now_ns);
 
+    // Wakes are due at slot_ns + k * period: schedules of several processes keep their distance for ever.
+    [[nodiscard]] static Schedule on_grid(std::int64_t period_ns, std::int64_t slot_ns, std::int64_t now_ns);
+
   private:
     std::int64_t period_ns_;
     std::int64_t next_ns_;
@@ -32,6 +35,8 @@ class Schedule {
 class Periodic {
   public:
     explicit Periodic(std::int64_t period_ns);
+    // At `slot_ns` after the multiples of the period on CLOCK_MONOTONIC (rt/slots.hpp).
+    Periodic(std::int64_t period_ns, std::int64_t slot_ns);
     // Blocks until the next period. The phase is kept for ever.
     [[nodiscard]] Wake wait();
 

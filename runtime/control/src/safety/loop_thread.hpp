@@ -12,6 +12,7 @@
 #include "rt/clock.hpp"
 #include "rt/periodic.hpp"
 #include "rt/realtime.hpp"
+#include "rt/slots.hpp"
 #include "safety/lines.hpp"
 
 namespace holdfast::safety {
@@ -30,7 +31,7 @@ class LoopThread {
             auto missing = make_thread_realtime(priority, -1);
             auto loop = make_loop(missing.empty());
             shortfalls.set_value(std::move(missing));
-            Periodic periodic(period_ns);
+            Periodic periodic(period_ns, safety_slot_ns(period_ns));
             while (!stopping.stop_requested()) {
                 static_cast<void>(periodic.wait());
                 loop.cycle(monotonic_ns());

@@ -6,6 +6,7 @@
 #include "rt/clock.hpp"
 #include "rt/kernel.hpp"
 #include "rt/realtime.hpp"
+#include "rt/slots.hpp"
 
 namespace holdfast {
 namespace {
@@ -39,6 +40,46 @@ TEST(Schedule, KPeriodsOfDelayGiveKSkipsAndKeepThePhase) {
         EXPECT_EQ(next.skipped, 0u) << "a burst after the delay";
         EXPECT_EQ(next.at_ns, late.at_ns + kPeriod);
     }
+}
+
+// Hazard: two loops of one processor that wake into each other's work. Whenever they start, they keep apart.
+TEST(Schedule, OnTheGridWakesInItsSlotWheneverItWasStarted) {
+    for (const std::int64_t slot : {std::int64_t{0}, kPeriod / 4, kPeriod - 1}) {
+        for (const std::int64_t now : {std::int64_t{1}, slot, slot + 1, 7 * kPeriod + slot - 1,
+                                       7 * kPeriod + slot, 7 * kPeriod + slot + 1, 8 * kPeriod - 1}) {
+            const Schedule::Due due = Schedule::on_grid(kPeriod, slot, now).next(now);
+            EXPECT_EQ(due.at_ns % kPeriod, slot) << now;
+            EXPECT_GT(due.at_ns, now);
+            EXPECT_LE(due.at_ns - now, kPeriod);
+            EXPECT_EQ(due.skipped, 0u);
+        }
+    }
+}
+
+TEST(Schedule, OnTheGridComesBackToItsSlotAfterADelay) {
+    Schedule schedule = Schedule::on_grid(kPeriod, kPeriod / 4, 5 * kPeriod);
+    (void)schedule.next(5 * kPeriod);
+    const Schedule::Due late = schedule.next(9 * kPeriod);
+    EXPECT_EQ(late.at_ns, 9 * kPeriod + kPeriod / 4);
+    EXPECT_EQ(late.skipped, 3u);
+}
+
+// Tier-1 may take half a period before the safety daemon's cycle falls into its own; a controller's period
+// is a multiple of it, so its slot is one in each of those periods.
+TEST(Slots, LieApart) {
+    for (const std::int64_t period : {kPeriod, 5 * kPeriod, std::int64_t{3'333'333}}) {
+        EXPECT_GT(tier1_slot_ns(period), 0);
+        EXPECT_GE(controller_slot_ns(period) - tier1_slot_ns(period), period / 4);
+        EXPECT_GE(safety_slot_ns(period) - controller_slot_ns(period), period / 5);
+        EXPECT_NEAR(static_cast<double>(safety_slot_ns(period) - tier1_slot_ns(period)),
+                    static_cast<double>(period) / 2, 3.0);
+        EXPECT_LT(safety_slot_ns(period), period);
+    }
+}
+
+TEST(Periodic, KeepsItsSlotOnTheMonotonicClock) {
+    Periodic periodic(kPeriod, kPeriod / 4);
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(periodic.wait().scheduled_ns % kPeriod, kPeriod / 4);
 }
 
 TEST(Periodic, NeverWakesBeforeItsTime) {

@@ -76,9 +76,16 @@ class Wires:
         """Return the level of the enable line."""
         return self._shell(f"cat {self._line(ENABLE_LINE)}/value").strip() == "1"
 
-    def _pull(self, lines: tuple[int, ...], level: str) -> None:
+    def touch(self, line: int) -> None:
+        """Open a contact and close it at once."""
+        self._pull((line, line), "pull-down", "pull-up")
+
+    def _pull(self, lines: tuple[int, ...], *levels: str) -> None:
+        """Pull the lines, all to one level or each to its own."""
         # One command: two logins of an emulated robot can be further apart than contacts may disagree.
-        self._shell(" && ".join(f"echo {level} > {self._line(line)}/pull" for line in lines))
+        each = levels * len(lines) if len(levels) == 1 else levels
+        pulls = zip(lines, each, strict=True)
+        self._shell(" && ".join(f"echo {level} > {self._line(line)}/pull" for line, level in pulls))
 
     def _line(self, line: int) -> str:
         return f"{LINKS}/sim_gpio{line}"

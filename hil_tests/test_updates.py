@@ -25,7 +25,8 @@ from holdfast_bench.qemu import Vm
 from holdfast_bench.robot import wait_until
 from holdfast_bench.vm_session import HOST_FROM_INSIDE, SLOWER
 from holdfast_image.build import build_image, release_version, repository_root
-from holdfast_image.payload import FOLDER, LIST
+from holdfast_image.guest.install import LIST
+from holdfast_image.payload import FOLDER
 
 pytestmark = [pytest.mark.vm, pytest.mark.needs("fresh-machine")]
 ROOT = repository_root(Path(__file__).parent)

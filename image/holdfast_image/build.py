@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from holdfast_image.cache import (
 )
 from holdfast_image.contents import BILL_OF_MATERIALS, LICENCES, PACKAGES, write_contents
 from holdfast_image.errors import BuildError, UsageError
+from holdfast_image.guest.install import VERSION
 from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
 from holdfast_image.mkosi import run_mkosi
 from holdfast_image.namespace import require_root
@@ -48,8 +48,6 @@ _PARTS = ("image.raw", "image.efi", "image.vmlinuz", "image.initrd", "image.mani
 _CONTENTS = (PACKAGES, LICENCES, BILL_OF_MATERIALS)
 # Raise it when this package makes something else from the same sources: images of before are not taken from the cache.
 _RECIPE = "3"
-# It is part of file names and partition labels, which have 36 characters, and versions are compared by systemd.
-_RELEASE = re.compile(r"\d+(\.\d+){1,3}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def build_image(
     if variant not in VARIANTS:
         raise UsageError(f"there is no variant {variant!r}; there are {', '.join(VARIANTS)}")
     release = release_version(repository) if release is None else release
-    if not _RELEASE.fullmatch(release):
+    if not VERSION.fullmatch(release):
         raise UsageError(
             f"version {release!r}: use two to four numbers with dots between them, such as 1.4.0"
         )
@@ -165,9 +163,10 @@ def build_image(
                 require_root("building the image")
                 require_space(cache, NEEDED_BYTES, "the image")
                 _build(cache, builder, snapshot, log, steps, board, variant, release, source, directory)
+                forget_unused(directory, "image.json", _KEPT_IMAGES)
     if cached:
+        os.utime(directory)
         steps.say(f"unchanged: image {directory.name} is in the cache")
-    forget_unused(directory, "image.json", _KEPT_IMAGES)
     image = Image(directory, directory.name, board, variant, builder, cached)
     accept(image)
     _publish(repository / "build/image", f"{board}-{variant}", directory)

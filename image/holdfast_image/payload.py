@@ -16,9 +16,9 @@ import os
 from pathlib import Path
 
 from holdfast_image.errors import BuildError
+from holdfast_image.guest.install import LIST
 
 FOLDER = "update"
-LIST = "update.json"
 
 
 def stage_update(output: Path, board: str, version: str) -> None:

@@ -23,7 +23,8 @@ from holdfast_image.guest.boot_loader import BootLoader
 from holdfast_image.guest.versions import Memory
 
 LIST = "update.json"
-_VERSION = re.compile(r"\d+(\.\d+){1,3}")
+VERSION = re.compile(r"\d+(\.\d+){1,3}")
+"""It is part of file names and partition labels, which have 36 characters, and versions are compared by systemd."""
 _SYSUPDATE = "/usr/lib/systemd/systemd-sysupdate"
 
 
@@ -52,7 +53,7 @@ class Update:
             ) from error
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RefusedError(f"{folder / LIST} is damaged ({error}); fetch the version again") from error
-        if not _VERSION.fullmatch(update.version):
+        if not VERSION.fullmatch(update.version):
             raise RefusedError(f"{folder / LIST} names the version {update.version!r}; fetch it again")
         return update
 

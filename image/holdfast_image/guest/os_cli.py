@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,17 @@ from holdfast_image.guest.install import install
 from holdfast_image.guest.versions import Memory
 
 _BOARD = Path("/usr/lib/holdfast/board")
+
+
+@contextmanager
+def _refusals(as_json: bool) -> Iterator[None]:
+    """End the program with one sentence if the body is refused or fails."""
+    try:
+        yield
+    except HoldfastError as error:
+        fail(error, as_json=as_json)
+    except (ImageError, OSError) as error:
+        fail(RefusedError(str(error)), as_json=as_json)
 
 
 @click.group("os")
@@ -32,15 +45,13 @@ def status(as_json: bool) -> None:
 
     Example: holdfast os status
     """
-    try:
+    with _refusals(as_json):
         memory = Memory()
         versions: list[dict[str, Any]] = [
             {"version": found.version, "running": found.running, "tries_left": found.tries_left}
             for found in boot_loader().installed()
         ]
         told = {"versions": versions, "bad": memory.bad(), "boot_loader_counts": memory.boot_loader_counts()}
-    except (ImageError, OSError) as error:
-        fail(RefusedError(str(error)), as_json=as_json)
     if as_json:
         print_json(told)
         return
@@ -61,12 +72,8 @@ def install_command(folder: Path, as_json: bool) -> None:
 
     Example: holdfast os install /var/tmp/update
     """
-    try:
+    with _refusals(as_json):
         version = install(folder, boot_loader(), Memory(), _BOARD.read_text().strip())
-    except HoldfastError as error:
-        fail(error, as_json=as_json)
-    except (ImageError, OSError) as error:
-        fail(RefusedError(str(error)), as_json=as_json)
     if as_json:
         print_json({"version": version})
     else:
@@ -80,10 +87,8 @@ def good(as_json: bool) -> None:
 
     Example: holdfast os good
     """
-    try:
+    with _refusals(as_json):
         boot_loader().mark_good()
-    except (ImageError, OSError) as error:
-        fail(RefusedError(str(error)), as_json=as_json)
     if as_json:
         print_json({})
 
@@ -96,16 +101,12 @@ def bad(version: str, as_json: bool) -> None:
 
     Example: holdfast os bad 1.2.0
     """
-    try:
+    with _refusals(as_json):
         loader = boot_loader()
         others = [found for found in loader.installed() if found.version != version and not found.exhausted]
         if not others:
             raise RefusedError(f"there is no other version to boot than {version}; install one first")
         loader.mark_bad(version)
         Memory().remember_bad(version, "somebody marked it so")
-    except HoldfastError as error:
-        fail(error, as_json=as_json)
-    except (ImageError, OSError) as error:
-        fail(RefusedError(str(error)), as_json=as_json)
     if as_json:
         print_json({})

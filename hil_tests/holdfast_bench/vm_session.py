@@ -54,7 +54,7 @@ def booted_state(
 def join_fleet(vm: Vm, leaf_url: str) -> None:
     """Tell a robot that goes on from a saved state what time it is and which fleet it belongs to."""
     configuration = base64.b64encode(fleet_configuration(leaf_url).encode()).decode()
-    vm.shell.wait(_BOOT_LIMIT_S, lambda: None)
+    vm.wait_for_unit("holdfast.target", _BOOT_LIMIT_S)
     vm.shell.run(
         f"date --utc --set=@{time.time():.3f} && umask 077 && "
         f"echo {configuration} | base64 -d > /etc/holdfast/fleet.conf && sync && systemctl restart holdfast-nats"

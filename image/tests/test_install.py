@@ -89,6 +89,11 @@ def changed_list(**changes: object) -> Callable[[Path], None]:
         (changed_list(version="0.9.12"), "not newer than 1.0.0"),
         (lambda update: (update / "holdfast_1.1.0.efi").write_text("x"), "holdfast_1.1.0.efi is not what"),
         (lambda update: (update / "holdfast_1.1.0.efi").unlink(), "No such file"),
+        (changed_list(sha256={}), "holdfast_1.1.0.efi is not in update.json"),
+        (
+            lambda update: (update / "holdfast_1.1.0+3.efi").touch(),
+            "holdfast_1.1.0+3.efi is not in update.json",
+        ),
     ],
 )
 def test_refused_folders(update: Path, memory: Memory, change: Callable[[Path], object], why: str) -> None:

@@ -58,11 +58,14 @@ class Update:
         return update
 
     def compare(self) -> None:
-        """Compare every file with the list.
+        """Compare every file with the list, and the list with what systemd-sysupdate would find.
 
         Raises:
-            RefusedError: one is missing or another one.
+            RefusedError: one is missing or another one, or is not in the list.
         """
+        for file in sorted(self.folder.glob("holdfast_*")):
+            if file.name not in self.sha256:
+                raise RefusedError(f"{file} is not in {LIST}; fetch the version again")
         for name, wanted in self.sha256.items():
             file = self.folder / Path(name).name
             try:

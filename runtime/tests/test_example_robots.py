@@ -59,6 +59,7 @@ class Operator:
         self._segment = segment
         self._modes = modes
         self.config: RobotConfig = load_robot_config(session.run_directory.parent / "robot.toml", {})
+        self.period_ns = 1_000_000_000 // self.config.control.tier1_hz
 
     async def status(self) -> dict[str, Any]:
         return await self._core.status()
@@ -74,6 +75,11 @@ class Operator:
             {name: float(data["sent"][index]) for index, name in enumerate(commands)},
             {name: float(data["state"][index]) for index, name in enumerate(states)},
         )
+
+    def phase_ns(self) -> int:
+        """When the last cycle was due, since the multiple of the period before it."""
+        data = self._segment.read()
+        return (int(data["mono_ns"]) - int(data["wake_latency_ns"])) % self.period_ns
 
     async def until(self, what: str, found: Callable[[Sample], Any]) -> Sample:
         end = asyncio.get_running_loop().time() + PATIENCE_S
@@ -234,6 +240,17 @@ def test_an_example_robot_is_valid(file: Path) -> None:
 
 def test_every_example_robot_is_run_here() -> None:
     assert {file.stem for file in ROBOTS} == {"arm", "arm6", "diff_drive", "gripper", "quadruped"}
+
+
+def test_the_loop_keeps_to_its_slot_in_the_period(on_robot: RunOnRobot) -> None:
+    async def part(robot: Operator) -> None:
+        phases = set()
+        for _ in range(20):
+            phases.add(robot.phase_ns())
+            await asyncio.sleep(POLL_S)
+        assert phases == {robot.period_ns // 4}
+
+    on(on_robot, "diff_drive", part)
 
 
 def test_the_arm_holds_swings_and_picks_and_places(on_robot: RunOnRobot) -> None:

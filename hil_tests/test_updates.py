@@ -77,6 +77,12 @@ class Robot:
         )
 
 
+SUPERBLOCK = 1024 + 64
+"""Read at every boot."""
+FLIP = (
+    'import sys; file = open(sys.argv[1], "r+b", 0); place = int(sys.argv[2]); file.seek(place); '
+    "byte = file.read(1)[0]; file.seek(place); file.write(bytes([byte ^ 1]))"
+)
 FETCH = (
     "/usr/lib/holdfast/bin/python -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])'"
 )
@@ -106,7 +112,7 @@ def as_version(build: Path, target: Path, built: str, version: str, flip: bool =
         if flip and ".root." in name:
             shutil.copyfile(build / name, file)
             with file.open("r+b") as stream:
-                stream.seek(1024 + 64)
+                stream.seek(SUPERBLOCK)
                 byte = stream.read(1)[0]
                 stream.seek(-1, os.SEEK_CUR)
                 stream.write(bytes([byte ^ 1]))
@@ -207,6 +213,21 @@ def test_a_version_that_works_stays(robot: Robot, versions: tuple[str, str, str,
     assert {found["version"] for found in status["versions"]} == {first, good}
     assert status["bad"].keys() == {damaged, broken}
     assert robot.vm.shell.run("cat /etc/machine-id /etc/holdfast/kept").stdout == f"{machine}kept\n"
+
+
+def test_a_version_whose_slot_is_damaged_later_gives_way_and_can_be_installed_again(
+    robot: Robot, versions: tuple[str, str, str, str]
+) -> None:
+    first, _, _, good = versions
+    robot.vm.shell.run(
+        f"/usr/lib/holdfast/bin/python -c '{FLIP}' /dev/disk/by-partlabel/holdfast_{good} {SUPERBLOCK}"
+    )
+    assert until_settled(robot) == first
+    assert robot.status()["damaged"] == [good]
+    assert good not in robot.status()["bad"]
+    assert robot.install(good) == {"ok": True, "version": good}
+    assert until_settled(robot) == good
+    assert robot.status()["damaged"] == []
 
 
 def test_a_version_marked_bad_gives_way_to_the_one_before(

@@ -48,6 +48,18 @@ def test_tries_are_in_the_names(esp: Path) -> None:
     assert [version.exhausted for version in found] == [False, False, True]
 
 
+def test_a_withdrawn_version_is_no_version_to_boot(esp: Path) -> None:
+    found = loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0.damaged", "other.damaged")
+    assert found.damaged() == ["1.1.0"]
+    assert [version.version for version in found.installed()] == ["1.0.0"]
+    found.forget_damaged("1.1.0")
+    assert found.damaged() == []
+    assert [file.name for file in sorted((esp / "EFI/Linux").iterdir())] == [
+        "holdfast_1.0.0.efi",
+        "other.damaged",
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "counted", "counts"),
     [

@@ -24,11 +24,18 @@ ROOT_ID = "e9972040e53727a42d9aba1573450f8c"
 class Loader:
     """A boot loader with these versions."""
 
-    def __init__(self, *versions: Installed) -> None:
+    def __init__(self, *versions: Installed, damaged: tuple[str, ...] = ()) -> None:
         self.versions = list(versions)
+        self.withdrawn = list(damaged)
 
     def installed(self) -> list[Installed]:
         return self.versions
+
+    def damaged(self) -> list[str]:
+        return list(self.withdrawn)
+
+    def forget_damaged(self, version: str) -> None:
+        self.withdrawn.remove(version)
 
     def counts(self) -> bool:
         return True
@@ -64,6 +71,24 @@ def installed(update: Path, memory: Memory, *versions: Installed) -> list[tuple[
     loader = Loader(*(versions or [Installed("1.0.0", running=True)]))
     install(update, loader, memory, BOARD, lambda folder, version: given.append((folder, version)))
     return given
+
+
+def test_the_slot_of_a_damaged_version_is_free_before_anything_is_written(
+    update: Path, memory: Memory
+) -> None:
+    done: list[str] = []
+    loader = Loader(Installed("1.0.0", running=True), damaged=("1.1.0",))
+    install(update, loader, memory, BOARD, lambda _, version: done.append(f"write {version}"), done.append)
+    assert done == ["1.1.0", "write 1.1.0"]
+    assert loader.damaged() == []
+
+
+def test_a_refused_install_leaves_the_damaged_version_as_it_is(update: Path, memory: Memory) -> None:
+    loader = Loader(Installed("1.0.0", running=True), damaged=("0.9.0",))
+    (update / LIST).write_text("")
+    with pytest.raises(RefusedError):
+        install(update, loader, memory, BOARD, lambda *_: None, pytest.fail)
+    assert loader.damaged() == ["0.9.0"]
 
 
 def test_a_newer_version_is_installed(update: Path, memory: Memory) -> None:

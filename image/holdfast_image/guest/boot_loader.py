@@ -19,6 +19,7 @@ from typing import Protocol
 from holdfast_image.errors import UsageError
 
 _NAME = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])(\+(?P<left>\d+)(-(?P<done>\d+))?)?\.efi")
+_DAMAGED = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])\.damaged")
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _BLESS = "/usr/lib/systemd/systemd-bless-boot"
 
@@ -43,6 +44,14 @@ class BootLoader(Protocol):
 
     def installed(self) -> list[Installed]:
         """Return the versions that can be booted, in the order of their names."""
+        ...
+
+    def damaged(self) -> list[str]:
+        """Return the versions that the initrd has withdrawn because a block of their slot is not what was built."""
+        ...
+
+    def forget_damaged(self, version: str) -> None:
+        """Remove what is left of a withdrawn version."""
         ...
 
     def counts(self) -> bool:
@@ -79,6 +88,17 @@ class SystemdBoot:
             )
             for _, name in self._files()
         ]
+
+    def damaged(self) -> list[str]:
+        """Return the versions whose unified kernel image the initrd has renamed (usr/lib/holdfast/slot)."""
+        return sorted(
+            name["version"] for file in self._folder.iterdir() if (name := _DAMAGED.fullmatch(file.name))
+        )
+
+    def forget_damaged(self, version: str) -> None:
+        """Remove that file."""
+        (self._folder / f"holdfast_{version}.damaged").unlink()
+        os.sync()
 
     def counts(self) -> bool:
         """Tell whether the file that was booted has the name that systemd-boot gave it when it took a try off."""

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,12 @@ def install(
     memory: Memory,
     board: str,
     transfer: Callable[[Path, str], None] | None = None,
+    free: Callable[[str], None] | None = None,
 ) -> str:
     """Install what is in `folder`; returns its version, which the next reboot tries.
+
+    `transfer` and `free` are what writes a version into the slot that does not run, and what makes that slot an empty
+    one; by default those of this robot.
 
     Raises:
         RefusedError: it is not to be installed, or that failed; the running version is as it was.
@@ -122,6 +126,9 @@ def install(
     update = Update.read(folder)
     require_installable(update, loader, memory, board)
     update.compare()
+    for damaged in loader.damaged():
+        (free or _free)(damaged)
+        loader.forget_damaged(damaged)
     (transfer or _transfer)(update.folder, update.version)
     return update.version
 
@@ -132,3 +139,26 @@ def _transfer(folder: Path, version: str) -> None:
     if ran.returncode != 0:
         last = " ".join(ran.stderr.split("\n")[-3:]).strip()
         raise RefusedError(f"systemd-sysupdate could not install version {version}: {last}")
+
+
+def _free(version: str) -> None:
+    """Label the partitions of a version as empty: systemd-sysupdate takes a slot with its label for good as it is."""
+    asked = ["lsblk", "--json", "--output=PARTLABEL,PKNAME,PARTN"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True)
+    for found in _partitions(json.loads(listed.stdout)["blockdevices"]):
+        if found["partlabel"] not in (f"holdfast_{version}", f"holdfast_{version}_verity"):
+            continue
+        # The drive is in use: the kernel goes on with the table that it knows, in which only a label is another one.
+        command = ["sfdisk", "--no-reread", "--no-tell-kernel", "--part-label", f"/dev/{found['pkname']}"]
+        command += [str(found["partn"]), "_empty"]
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            raise RefusedError(
+                f"the damaged slot of version {version} could not be freed: {ran.stderr.strip()}"
+            )
+
+
+def _partitions(devices: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for device in devices:
+        yield device
+        yield from _partitions(device.get("children", []))

@@ -46,12 +46,18 @@ def status(as_json: bool) -> None:
     Example: holdfast os status
     """
     with _refusals(as_json):
-        memory = Memory()
+        memory, loader = Memory(), boot_loader()
         versions: list[dict[str, Any]] = [
             {"version": found.version, "running": found.running, "tries_left": found.tries_left}
-            for found in boot_loader().installed()
+            for found in loader.installed()
         ]
-        told = {"versions": versions, "bad": memory.bad(), "boot_loader_counts": memory.boot_loader_counts()}
+        damaged = loader.damaged()
+        told = {
+            "versions": versions,
+            "bad": memory.bad(),
+            "damaged": damaged,
+            "boot_loader_counts": memory.boot_loader_counts(),
+        }
     if as_json:
         print_json(told)
         return
@@ -60,6 +66,10 @@ def status(as_json: bool) -> None:
         console.print(f"{found['version']:12} {tries}{', runs' if found['running'] else ''}")
     for version, why in memory.bad().items():
         console.print(f"{version:12} bad: {why}", markup=False)
+    for version in damaged:
+        console.print(
+            f"{version:12} damaged: its slot is not what was built; install it again, or another one"
+        )
     if not told["boot_loader_counts"]:
         console.print("the boot loader has not been seen to count: nothing can be installed")
 

@@ -2,7 +2,6 @@
 #include "safety/loop_thread.hpp"
 
 #include <gtest/gtest.h>
-
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "temporary_directory.hpp"
@@ -87,20 +89,26 @@ class StoppedCore : public testing::Test {
 
     double sent_to_spindle() const { return plant()["drives"]["spindle"]["input"].get<double>(); }
 
-    // What one drive was sent, by whom, in order.
-    std::vector<json> received(int node) const {
+    struct Recorded {
+        std::streamoff read = 0;
         std::vector<json> frames;
+    };
+    // What one drive was sent, by whom, in order. The recording grows by thousands of lines a second: each is
+    // looked at once, and those of the drive are parsed.
+    const std::vector<json>& received(int node) {
+        Recorded& recorded = recorded_[node];
         std::ifstream in(recording_);
+        in.seekg(recorded.read);
         const std::string of_node = "\"node\":" + std::to_string(node) + ",";
-        for (std::string line; std::getline(in, line);) {
-            if (line.find(of_node) == std::string::npos) continue;  // it grows by thousands of lines a second
+        for (std::string line; std::getline(in, line) && !in.eof(); recorded.read += std::ssize(line) + 1) {
+            if (line.find(of_node) == std::string::npos) continue;
             json frame = json::parse(line, nullptr, false);
             if (frame.is_object() && frame["node"] == node && frame["value"].is_number())
-                frames.push_back(frame);
+                recorded.frames.push_back(std::move(frame));
         }
-        return frames;
+        return recorded.frames;
     }
-    std::vector<json> from_safety(int node) const {
+    std::vector<json> from_safety(int node) {
         std::vector<json> frames = received(node);
         std::erase_if(frames, [](const json& frame) { return frame["from"] != "safety"; });
         return frames;
@@ -110,6 +118,7 @@ class StoppedCore : public testing::Test {
     std::vector<const char*> variables_;
     fs::path robot_ = run_.path() / "robot.toml";
     fs::path recording_ = run_.path() / "frames.jsonl";
+    std::map<int, Recorded> recorded_;
     std::optional<Process> plant_, safety_, core_;
 };
 
@@ -153,7 +162,7 @@ TEST_F(StoppedCore, IsReplacedByTheDaemonsSafeFrames) {
     core_->signal(SIGCONT);
     ASSERT_TRUE(eventually([&] { return control({{"op", "status"}})["mode"] == "estop"; }));
     ASSERT_TRUE(eventually([&] {
-        const std::vector<json> frames = received(kSpindleNode);
+        const std::vector<json>& frames = received(kSpindleNode);
         return std::all_of(frames.end() - kFramesThatProveIt, frames.end(), [](const json& frame) {
             return frame["from"] == "core" && frame["value"] == 0.0;
         });

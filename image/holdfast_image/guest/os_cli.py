@@ -68,7 +68,7 @@ def status(as_json: bool) -> None:
         console.print(f"{version:12} bad: {why}", markup=False)
     for version in damaged:
         console.print(
-            f"{version:12} damaged: its slot is not what was built; install it again, or another one"
+            f"{version:12} damaged: its slot is not what was built; install it again"
         )
     if not told["boot_loader_counts"]:
         console.print("the boot loader has not been seen to count: nothing can be installed")

@@ -22,6 +22,7 @@ from holdfast_bench import (
     power_cut,
     safety_lines,
     tick,
+    update_cut,
 )
 from holdfast_bench.bench_file import BenchFile, default_bench, load_bench_file
 from holdfast_bench.open_bench import open_bench
@@ -43,7 +44,7 @@ class Length:
 
     seconds: int | None
     trials: int | None
-    count: int
+    count: int | None
     seed: int
     enable_line: bool
 
@@ -121,8 +122,15 @@ SCENARIOS = {
     ),
     power_cut.NAME: Scenario(
         "200 power cuts while writing, deploying and booting: it always boots and loses nothing acknowledged",
-        _on_machine(lambda bench, length: power_cut.run(bench, length.count, length.seed)),
+        _on_machine(lambda bench, length: power_cut.run(bench, length.count or power_cut.COUNT, length.seed)),
         needs=frozenset({"fleet"}),
+    ),
+    update_cut.NAME: Scenario(
+        "100 power cuts while a new version is installed and starts: it always boots a complete one",
+        lambda chosen, length: update_cut.run(
+            lambda: open_bench(chosen), length.count or update_cut.COUNT, length.seed
+        ),
+        needs=frozenset({"fresh-machine"}),
     ),
 }
 
@@ -190,9 +198,7 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    default=power_cut.COUNT,
-    show_default=True,
-    help="Cuts of power-cut; each has the seed after the last one's.",
+    help="Cuts of power-cut or update-cut, 200 or 100 by default; each has the seed after the last one's.",
 )
 @click.option(
     "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."
@@ -209,7 +215,7 @@ def run_(
     bench_file: Path | None,
     seconds: int | None,
     trials: int | None,
-    count: int,
+    count: int | None,
     seed: int,
     enable_line: bool,
     as_json: bool,

@@ -39,4 +39,5 @@ def test_memory_that_is_not_locked_is_noticed() -> None:
 
 
 def test_a_wrong_priority_is_noticed() -> None:
-    assert {"missed", "wake_us.max"} & broken_limits(deadlines_loaded.run(SECONDS, sabotage="priority"))
+    # Interrupt threads come before the loop, in the middle of a cycle too.
+    assert "cycle_us.max" in broken_limits(deadlines_loaded.run(SECONDS, sabotage="priority"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast_bench import deadlines, deadlines_loaded, estop_1000, power_cut
+from holdfast_bench import deadlines, deadlines_loaded, estop_1000, power_cut, update_cut
 from holdfast_bench.report.runs import ResultError, Run
 
 Verdict = Literal["passed", "failed", "measured"]
@@ -28,6 +28,7 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "offline-hour": (Limit("missed", 0),),
     "offline-5min": (Limit("missed", 0),),
     power_cut.NAME: (Limit("lost", 0),),
+    update_cut.NAME: (Limit("lost", 0),),
     estop_1000.NAME: (Limit("paths.*.over_limit", 0), Limit("void", 0)),
 }
 

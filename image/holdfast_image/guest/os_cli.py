@@ -67,9 +67,7 @@ def status(as_json: bool) -> None:
     for version, why in memory.bad().items():
         console.print(f"{version:12} bad: {why}", markup=False)
     for version in damaged:
-        console.print(
-            f"{version:12} damaged: its slot is not what was built; install it again"
-        )
+        console.print(f"{version:12} damaged: its slot is not what was built; install it again")
     if not told["boot_loader_counts"]:
         console.print("the boot loader has not been seen to count: nothing can be installed")
 

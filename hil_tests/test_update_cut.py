@@ -11,7 +11,13 @@ from holdfast_bench.update_cut import Cut
 pytestmark = pytest.mark.needs("fresh-machine")
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(1, "installing"), (5, "starting")])
+_REBOOT = pytest.mark.expect_fault(
+    "Failed unmounting|watchdog did not stop",
+    reason="the robot is told to reboot: the last umount is that of systemd-shutdown, and the watchdog guards it",
+)
+
+
+@pytest.mark.parametrize(("seed", "kind"), [(1, "installing"), pytest.param(5, "starting", marks=_REBOOT)])
 def test_a_cut_update_leaves_a_complete_version(bench: Bench, seed: int, kind: str) -> None:
     cut = Cut.drawn(seed)
     assert cut.kind == kind

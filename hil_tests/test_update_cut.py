@@ -6,7 +6,7 @@ import pytest
 
 from holdfast_bench import update_cut
 from holdfast_bench.bench import Bench
-from holdfast_bench.update_cut import Cut
+from holdfast_bench.cuts import Cut
 
 pytestmark = pytest.mark.needs("fresh-machine")
 
@@ -20,6 +20,6 @@ _REBOOT = pytest.mark.expect_fault(
 
 @pytest.mark.parametrize(("seed", "kind"), [(1, "installing"), pytest.param(5, "starting", marks=_REBOOT)])
 def test_a_cut_update_leaves_a_complete_version(bench: Bench, seed: int, kind: str) -> None:
-    cut = Cut.drawn(seed)
+    cut = Cut.drawn(seed, update_cut.MOMENTS_S)
     assert cut.kind == kind
     update_cut.cut_one(bench, cut)

@@ -87,6 +87,7 @@ def test_the_first_version_proves_itself_and_that_the_boot_loader_counts(
     wait_until("the counter is taken off", robot.settled, BOOT_LIMIT_S)
     assert robot.status()["versions"] == [{"version": versions[0], "running": True, "tries_left": None}]
     assert robot.status()["boot_loader_counts"]
+    robot.shell.run("test ! -e /var/lib/holdfast/os/unfinished")
 
 
 def test_a_damaged_root_gives_way_to_the_version_before(

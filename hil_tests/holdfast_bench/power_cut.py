@@ -17,7 +17,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import random
 import threading
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from holdfast.command import errors as terminal
+from holdfast_bench.cuts import Cut, drawn_of, make_each
 from holdfast_bench.facade import Power
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
@@ -35,7 +34,7 @@ from holdfast_image.build import repository_root
 NAME = "power-cut"
 COUNT = 200
 _CONTROLLERS = ("sine.wat", "hold.wat", "constant.wat")
-_MOMENTS_S = {"writing": (0.2, 15.0), "deploying": (0.2, 20.0), "booting": (1.0, 120.0)}
+MOMENTS_S = {"writing": (0.2, 15.0), "deploying": (0.2, 20.0), "booting": (1.0, 120.0)}
 """Between which seconds after its beginning each kind is cut off; a boot takes two minutes, emulated."""
 
 
@@ -68,25 +67,6 @@ class Target(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Cut:
-    """One cut: its kind and how many seconds after the beginning."""
-
-    seed: int
-    kind: str
-    after_s: float
-
-    @classmethod
-    def drawn(cls, seed: int) -> Cut:
-        """Return the cut of a seed, the same each time."""
-        rng = random.Random(seed)  # noqa: S311 - moments, not secrets
-        kind = rng.choice(sorted(_MOMENTS_S))
-        return cls(seed, kind, rng.uniform(*_MOMENTS_S[kind]))
-
-    def __str__(self) -> str:
-        return f"seed {self.seed}: {self.kind}, after {self.after_s:.2f} s"
-
-
 @dataclass
 class Ledger:
     """What the robot has acknowledged."""
@@ -109,26 +89,22 @@ def run(target: Target, count: int = COUNT, seed: int = 1, settle_limit_s: float
         BenchError: it did not come back, or something was lost; names the seed that repeats it.
     """
     ledger = Ledger(controller=_active(target.robot))
-    cuts = [Cut.drawn(seed + number) for number in range(count)]
-    boots_s = []
-    for number, cut in enumerate(cuts, 1):
-        terminal.print(f"cut {number} of {count}, {cut}", markup=False)
-        try:
-            _ACTIVITIES[cut.kind](target, cut, ledger)
-            boots_s.append(target.wait_ready())
-            _check(target, ledger, settle_limit_s)
-        except BenchError as error:
-            raise BenchError(
-                f"{cut}: {error}\nrepeat it: holdfast bench run {NAME} --seed {cut.seed} --count 1"
-            ) from error
-        terminal.print(
-            f"  ready after {boots_s[-1]:.0f} s; {len(ledger.tasks)} tasks and {ledger.deployments} deployments kept",
-            markup=False,
+    cuts = [Cut.drawn(seed + number, MOMENTS_S) for number in range(count)]
+
+    def make(cut: Cut) -> float:
+        _ACTIVITIES[cut.kind](target, cut, ledger)
+        boot_s = target.wait_ready()
+        _check(target, ledger, settle_limit_s)
+        return boot_s
+
+    def kept(boot_s: float) -> str:
+        return (
+            f"ready after {boot_s:.0f} s; {len(ledger.tasks)} tasks and {ledger.deployments} deployments kept"
         )
+
+    boots_s = make_each(NAME, cuts, make, kept)
     return {
-        "cuts": count,
-        "seeds": [cut.seed for cut in cuts],
-        "kinds": {kind: sum(cut.kind == kind for cut in cuts) for kind in _MOMENTS_S},
+        **drawn_of(cuts, MOMENTS_S),
         "acknowledged": {"tasks": len(ledger.tasks), "deployments": ledger.deployments},
         "lost": 0,
         "boot_s": {"median": sorted(boots_s)[len(boots_s) // 2], "max": max(boots_s)},

@@ -9,46 +9,24 @@ cache, so that nothing survives that the guest had not flushed.
 
 from __future__ import annotations
 
-import random
-import shlex
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
-from holdfast.command import errors as terminal
 from holdfast_bench.bench import Bench
+from holdfast_bench.cuts import Cut, drawn_of, make_each
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import wait_until
-from holdfast_bench.updates import FOLDER, Updated, next_version
+from holdfast_bench.updates import FOLDER, Updated, next_version, running_of
 from holdfast_image.build import build_image, release_version, repository_root
 from holdfast_image.payload import FOLDER as UPDATE
 
 NAME = "update-cut"
 COUNT = 100
-_MOMENTS_S = {"installing": (0.2, 45.0), "starting": (1.0, 120.0)}
+MOMENTS_S = {"installing": (0.2, 45.0), "starting": (1.0, 120.0)}
 """Between which seconds after its beginning each kind is cut off, emulated."""
 _SETTLE_LIMIT_S = 1800.0
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One cut: its kind and how many seconds after the beginning."""
-
-    seed: int
-    kind: str
-    after_s: float
-
-    @classmethod
-    def drawn(cls, seed: int) -> Cut:
-        """Return the cut of a seed, the same each time."""
-        rng = random.Random(seed)  # noqa: S311 - moments, not secrets
-        kind = rng.choice(sorted(_MOMENTS_S))
-        return cls(seed, kind, rng.uniform(*_MOMENTS_S[kind]))
-
-    def __str__(self) -> str:
-        return f"seed {self.seed}: {self.kind}, after {self.after_s:.2f} s"
 
 
 def run(
@@ -59,22 +37,15 @@ def run(
     Raises:
         BenchError: a robot did not come back with a complete version, or cannot be updated any more; names the seed.
     """
-    cuts = [Cut.drawn(seed + number) for number in range(count)]
-    settled = []
-    for number, cut in enumerate(cuts, 1):
-        terminal.print(f"cut {number} of {count}, {cut}", markup=False)
-        try:
-            with robots() as bench:
-                settled.append(cut_one(bench, cut))
-        except BenchError as error:
-            raise BenchError(
-                f"{cut}: {error}\nrepeat it: holdfast bench run {NAME} --seed {cut.seed} --count 1"
-            ) from error
-        terminal.print(f"  runs {settled[-1]}", markup=False)
+    cuts = [Cut.drawn(seed + number, MOMENTS_S) for number in range(count)]
+
+    def make(cut: Cut) -> str:
+        with robots() as bench:
+            return cut_one(bench, cut)
+
+    settled = make_each(NAME, cuts, make, lambda version: f"runs {version}")
     return {
-        "cuts": count,
-        "seeds": [cut.seed for cut in cuts],
-        "kinds": {kind: sum(cut.kind == kind for cut in cuts) for kind in _MOMENTS_S},
+        **drawn_of(cuts, MOMENTS_S),
         "running": {version: settled.count(version) for version in sorted(set(settled))},
         "lost": 0,
     }
@@ -95,7 +66,7 @@ def cut_one(bench: Bench, cut: Cut) -> str:
     with image.in_use():
         robot.fetch(image.directory / UPDATE)
     if cut.kind == "installing":
-        robot.shell.run(f"systemd-run --unit=update-cut holdfast os install {shlex.quote(FOLDER)}")
+        robot.shell.run(f"systemd-run --unit=update-cut holdfast os install {FOLDER}")
     else:
         if not (done := robot.install())["ok"]:
             raise BenchError(f"version {new} was not installed: {done['error']}")
@@ -104,11 +75,12 @@ def cut_one(bench: Bench, cut: Cut) -> str:
     bench.power.cut()
     bench.power.on()
     wait_until("the robot has settled on a version", robot.settled, _SETTLE_LIMIT_S)
-    running = robot.running()
+    status = robot.status()
+    running = running_of(status)
     if running not in ({first, new} if cut.kind == "installing" else {new}):
-        raise BenchError(f"it runs {running}: {robot.status()}")
-    if robot.status()["damaged"] or robot.status()["bad"]:
-        raise BenchError(f"a version was given up for a cut: {robot.status()}")
+        raise BenchError(f"it runs {running}: {status}")
+    if status["damaged"] or status["bad"]:
+        raise BenchError(f"a version was given up for a cut: {status}")
     if robot.shell.run("cat /etc/machine-id /etc/holdfast/kept").stdout != kept.stdout:
         raise BenchError("what the robot had stored is another one")
     if running == first and not (done := robot.install())["ok"]:

@@ -43,7 +43,7 @@ class Updated:
 
     def running(self) -> str:
         """Return the version that runs."""
-        return str(next(found["version"] for found in self.status()["versions"] if found["running"]))
+        return running_of(self.status())
 
     def settled(self) -> bool:
         """Tell whether the version that runs has proved itself, now or earlier; not while it starts."""
@@ -76,6 +76,11 @@ class Updated:
     def flip(self, device: str, place: int) -> None:
         """Flip one bit of a drive."""
         self.shell.run(f"{_PYTHON} -c '{_FLIP}' {device} {place}")
+
+
+def running_of(status: dict[str, Any]) -> str:
+    """Return the version that runs by what `holdfast os status` says."""
+    return str(next(found["version"] for found in status["versions"] if found["running"]))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

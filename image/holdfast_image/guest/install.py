@@ -135,27 +135,26 @@ def install(
 
 def _transfer(folder: Path, version: str) -> None:
     command = [_SYSUPDATE, f"--transfer-source={folder.resolve()}", "update", version]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        last = " ".join(ran.stderr.split("\n")[-3:]).strip()
-        raise RefusedError(f"systemd-sysupdate could not install version {version}: {last}")
+    _run(command, f"systemd-sysupdate could not install version {version}")
 
 
 def _free(version: str) -> None:
     """Label the partitions of a version as empty: systemd-sysupdate takes a slot with its label for good as it is."""
-    asked = ["lsblk", "--json", "--output=PARTLABEL,PKNAME,PARTN"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=True)
-    for found in _partitions(json.loads(listed.stdout)["blockdevices"]):
-        if found["partlabel"] not in (f"holdfast_{version}", f"holdfast_{version}_verity"):
-            continue
-        # The drive is in use: the kernel goes on with the table that it knows, in which only a label is another one.
-        command = ["sfdisk", "--no-reread", "--no-tell-kernel", "--part-label", f"/dev/{found['pkname']}"]
-        command += [str(found["partn"]), "_empty"]
-        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            raise RefusedError(
-                f"the damaged slot of version {version} could not be freed: {ran.stderr.strip()}"
-            )
+    failed = f"the damaged slot of version {version} could not be freed"
+    listed = json.loads(_run(["lsblk", "--json", "--output=PARTLABEL,PKNAME,PARTN"], failed))
+    for found in _partitions(listed["blockdevices"]):
+        if found["partlabel"] in (f"holdfast_{version}", f"holdfast_{version}_verity"):
+            # The drive is in use: the kernel goes on with the table that it knows, where only a label is another one.
+            command = ["sfdisk", "--no-reread", "--no-tell-kernel", "--part-label", f"/dev/{found['pkname']}"]
+            _run([*command, str(found["partn"]), "_empty"], failed)
+
+
+def _run(command: list[str], failed: str) -> str:
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        last = " ".join(ran.stderr.split("\n")[-3:]).strip()
+        raise RefusedError(f"{failed}: {last}")
+    return ran.stdout
 
 
 def _partitions(devices: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -56,6 +56,7 @@ TEST(LoopThread, LeavesTheDrivesWithoutPowerWhenItEnds) {
     }
     EXPECT_FALSE(line.is_high()) << "whatever else of this process is still there";
 }
+
 TEST(LoopThread, WakesInTheSlotThatTier1LeavesFree) {
     EnableLine line;
     g_last_wake_ns = 0;

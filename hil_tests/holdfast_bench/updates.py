@@ -54,6 +54,10 @@ class Updated:
             found["running"] and found["tries_left"] is None for found in json.loads(done.stdout)["versions"]
         )
 
+    def started(self) -> bool:
+        """Tell whether the initrd's count of starts without an end is gone; the first start has none."""
+        return self.shell.run("test ! -e /var/lib/holdfast/os/unfinished", check=False).returncode == 0
+
     def boot_id(self) -> str:
         """Return the id of this boot; empty while it starts."""
         return self.shell.run("cat /proc/sys/kernel/random/boot_id", check=False).stdout.strip()

@@ -14,6 +14,7 @@ from holdfast_image.lock_cli import lock_command
 from holdfast_image.mirror import named_mirror
 from holdfast_image.package_lock import PackageLock
 from holdfast_image.progress import Steps
+from holdfast_image.sign_cli import key_command, sign_command
 from holdfast_image.verify_cli import verify_command
 
 
@@ -23,8 +24,10 @@ def image() -> None:
 
 
 image.add_command(flash_command)
+image.add_command(key_command)
 image.add_command(list_command)
 image.add_command(lock_command)
+image.add_command(sign_command)
 image.add_command(verify_command)
 
 

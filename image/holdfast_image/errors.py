@@ -5,6 +5,7 @@ ImageError
 ├── DriveError       the drive may not be erased: it is in use, too small, read-only
 ├── ImageFileError   the file to flash is no disk image, or is damaged
 ├── FlashError       flashing began and did not end well; the message tells what the drive is now
+├── SigningError     an image cannot be signed; nothing is left of the copy
 ├── NetworkError     packages cannot be fetched
 ├── BuildError       a step failed; the message ends with the tail of its log
 ├── LockError        a build has other packages than the lock says; the message lists them
@@ -30,6 +31,10 @@ class ImageFileError(ImageError):
 
 class FlashError(ImageError):
     """A drive was erased and holds no usable image."""
+
+
+class SigningError(ImageError):
+    """An image cannot be signed."""
 
 
 class NetworkError(ImageError):

@@ -35,10 +35,15 @@ def stage_update(output: Path, board: str, version: str) -> None:
         if len(found) != 1:
             raise BuildError(f"expected one partition image.{kind}.*.raw of mkosi, found {len(found)}")
         found[0].rename(folder / f"holdfast_{version}{found[0].name.removeprefix('image')}")
+    write_list(folder, board, version)
+
+
+def write_list(folder: Path, board: str, version: str) -> None:
+    """Write the list of what is in the folder, in place of one that is there."""
+    listed = folder / LIST
+    listed.unlink(missing_ok=True)
     files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-    (folder / LIST).write_text(
-        json.dumps({"version": version, "board": board, "sha256": files}, indent=1) + "\n"
-    )
+    listed.write_text(json.dumps({"version": version, "board": board, "sha256": files}, indent=1) + "\n")
 
 
 def _sha256(file: Path) -> str:

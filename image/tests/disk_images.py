@@ -17,6 +17,7 @@ ROOT_OFFSET = ESP_OFFSET + ESP_BYTES
 ROOT_BYTES = 3 * MIB
 # No whole number of blocks, as in images of mkosi.
 SIZE = ROOT_OFFSET + ROOT_BYTES + 2 * MIB + 33 * SECTOR
+EFI_PROGRAMS = Path("/usr/lib/systemd/boot/efi")
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 

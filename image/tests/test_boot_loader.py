@@ -133,3 +133,12 @@ def test_version_of_the_image(tmp_path: Path) -> None:
     release.write_text("ID=debian\n")
     with pytest.raises(UsageError, match="run this on a robot"):
         running_version(release)
+
+
+@pytest.mark.parametrize(("variable", "checked"), [(None, False), (0, False), (1, True)])
+def test_secure_boot_is_what_the_firmware_says(esp: Path, variable: int | None, checked: bool) -> None:
+    found = loader(esp, "1.0.0")
+    if variable is not None:
+        name = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+        (esp.parent / "variables" / name).write_bytes(bytes((6, 0, 0, 0, variable)))
+    assert found.starts_only_signed() is checked

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disk_images import EFI_PROGRAMS
 
 from holdfast.errors import RefusedError
 from holdfast_image.guest.boot_loader import Installed
 from holdfast_image.guest.install import LIST, install
 from holdfast_image.guest.versions import Memory
-from holdfast_image.payload import stage_update
+from holdfast_image.payload import stage_update, write_list
+from holdfast_image.signing import Owner
 
 TRANSFERS = Path(__file__).parents[1] / "mkosi.extra/usr/lib/sysupdate.d"
 BOARD = "qemu-x86-64"
@@ -24,9 +26,12 @@ ROOT_ID = "e9972040e53727a42d9aba1573450f8c"
 class Loader:
     """A boot loader with these versions."""
 
-    def __init__(self, *versions: Installed, damaged: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *versions: Installed, damaged: tuple[str, ...] = (), secure_boot: bool = False
+    ) -> None:
         self.versions = list(versions)
         self.withdrawn = list(damaged)
+        self.secure_boot = secure_boot
 
     def installed(self) -> list[Installed]:
         return self.versions
@@ -39,6 +44,9 @@ class Loader:
 
     def counts(self) -> bool:
         return True
+
+    def starts_only_signed(self) -> bool:
+        return self.secure_boot
 
     def mark_good(self) -> None:
         raise NotImplementedError
@@ -148,6 +156,22 @@ def test_refused_what_has_failed_here(update: Path, memory: Memory) -> None:
     # It is known when the boot loader has forgotten it.
     with pytest.raises(RefusedError, match="has failed"):
         installed(update, memory, good)
+
+
+def test_where_firmware_checks_signatures_a_kernel_without_one_is_refused(
+    update: Path, memory: Memory, tmp_path: Path
+) -> None:
+    (unsigned,) = EFI_PROGRAMS.glob("linux*.efi.stub")
+    owner = Owner.make(tmp_path / "owner", "owner")
+    kernel = update / "holdfast_1.1.0.efi"
+    kernel.write_bytes(unsigned.read_bytes())
+    write_list(update, BOARD, "1.1.0")
+    loader = Loader(Installed("1.0.0", running=True), damaged=("0.9.0",), secure_boot=True)
+    with pytest.raises(RefusedError, match=r"1\.1\.0 is not signed.*holdfast image sign"):
+        install(update, loader, memory, BOARD, lambda *_: None, pytest.fail)
+    owner.sign(kernel)
+    write_list(update, BOARD, "1.1.0")
+    assert install(update, loader, memory, BOARD, lambda *_: None, lambda _: None) == "1.1.0"
 
 
 def test_every_file_of_an_update_is_transferred_the_kernel_last(update: Path) -> None:

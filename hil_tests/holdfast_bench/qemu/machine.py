@@ -27,7 +27,8 @@ from holdfast_image.cache import require_space
 from holdfast_image.errors import HostError
 from holdfast_image.namespace import Bind, run_in_builder
 
-FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+_FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+_SECURE_BOOT_FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 _FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 # Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
 # written.
@@ -58,10 +59,12 @@ class Vm:
         memory_mib: int = 2048,
         accelerator: Literal["auto", "kvm", "tcg"] = "auto",
         start_from: SavedState | None = None,
+        secure_boot: bool = False,
     ) -> None:
         """Make a machine that boots, or whose first power-on goes on where the state `start_from` was saved.
 
-        Such a state was saved by a machine of the same image, processors and memory.
+        Such a state was saved by a machine of the same image, processors and memory. With `secure_boot` the firmware
+        checks signatures; without keys of its own it takes those that the image brings along.
         """
         self.image = image
         self.folder = folder.absolute()
@@ -69,6 +72,7 @@ class Vm:
         self._processors = processors
         self._memory_mib = memory_mib
         self._wanted_accelerator = accelerator
+        self._secure_boot = secure_boot
         self._process: QemuProcess | None = None
         self._started = 0.0
         self._resources = ExitStack()
@@ -273,10 +277,14 @@ class Vm:
     def _devices(self) -> list[str]:
         """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""
         credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
+        firmware = _SECURE_BOOT_FIRMWARE if self._secure_boot else _FIRMWARE
+        # Only firmware in system management mode may write its variables then: the robot's own root may not.
+        protected = ("-global", "driver=cfi.pflash01,property=secure,value=on") if self._secure_boot else ()
         return [
             *("-name", self.folder.name, "-smp", str(self._processors), "-nodefaults"),
             *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
-            *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}"),
+            *protected,
+            *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={firmware}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),
             *disk_arguments(cache="none"),
             # Management: nothing but ssh from the host.

@@ -21,6 +21,7 @@ from holdfast_image.errors import UsageError
 _NAME = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])(\+(?P<left>\d+)(-(?P<done>\d+))?)?\.efi")
 _DAMAGED = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])\.damaged")
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _BLESS = "/usr/lib/systemd/systemd-bless-boot"
 
 
@@ -58,6 +59,10 @@ class BootLoader(Protocol):
         """Tell whether it has counted this boot: some cannot write what they should, and boot on."""
         ...
 
+    def starts_only_signed(self) -> bool:
+        """Tell whether the firmware checks signatures (Secure Boot)."""
+        ...
+
     def mark_good(self) -> None:
         """Take the running version for one that has proved itself."""
         ...
@@ -79,6 +84,7 @@ class SystemdBoot:
         self._running = running
         self._folder = esp / "EFI/Linux"
         self._variable = variables / _COUNT_PATH
+        self._secure_boot = variables / _SECURE_BOOT
 
     def installed(self) -> list[Installed]:
         """Return the versions in the EFI system partition."""
@@ -108,6 +114,10 @@ class SystemdBoot:
         path = self._variable.read_bytes()[4:].decode("utf-16-le").rstrip("\0").replace("\\", "/")
         name = _NAME.fullmatch(Path(path).name)
         return name is not None and int(name["done"] or 0) > 0 and (self._folder / Path(path).name).is_file()
+
+    def starts_only_signed(self) -> bool:
+        """Tell whether Secure Boot is on; firmware that cannot do it has no such variable."""
+        return self._secure_boot.is_file() and self._secure_boot.read_bytes()[4:] == b"\x01"
 
     def mark_good(self) -> None:
         """Take the counter off the running version's name."""
@@ -146,13 +156,22 @@ def running_version(os_release: Path = Path("/usr/lib/os-release")) -> str:
     return found[1]
 
 
-def boot_loader() -> BootLoader:
-    """Return the boot loader of this robot; looking at its files mounts the EFI system partition.
+def system_partition() -> Path:
+    """Return where the EFI system partition is; looking at its files mounts it.
 
     Raises:
-        UsageError: it was started without one, or this user is not root.
+        UsageError: this robot was started without one, or this user is not root.
     """
     asked = subprocess.run(["bootctl", "--print-esp-path"], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         raise UsageError(f"there is no boot loader that counts tries: {asked.stderr.strip()}")
-    return SystemdBoot(running_version(), Path(asked.stdout.strip()))
+    return Path(asked.stdout.strip())
+
+
+def boot_loader() -> BootLoader:
+    """Return the boot loader of this robot.
+
+    Raises:
+        UsageError: see `system_partition`.
+    """
+    return SystemdBoot(running_version(), system_partition())

@@ -12,7 +12,7 @@ import sys
 
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.boot_loader import BootLoader, boot_loader
-from holdfast_image.guest.versions import Memory
+from holdfast_image.guest.versions import Memory, robot_memory
 
 
 def condemn(loader: BootLoader, memory: Memory) -> bool:
@@ -28,7 +28,7 @@ def condemn(loader: BootLoader, memory: Memory) -> bool:
 def main() -> int:
     """Reboot if that can help."""
     try:
-        helps = condemn(boot_loader(), Memory())
+        helps = condemn(boot_loader(), robot_memory())
     except (UsageError, OSError) as error:
         print(f"<3>{error}", file=sys.stderr)
         helps = True

@@ -20,7 +20,7 @@ from holdfast.places import run_directory
 from holdfast.seqpacket import ask
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.boot_loader import boot_loader
-from holdfast_image.guest.versions import Memory
+from holdfast_image.guest.versions import robot_memory
 
 HEALTHY_S = 20.0
 _POLL_S = 1.0
@@ -97,7 +97,7 @@ def main() -> int:
     asyncio.run(until_healthy(_ask, lambda wrong: print(f"<5>not yet: {wrong}", file=sys.stderr)))
     try:
         if boot_loader().counts():
-            Memory().remember_counting()
+            robot_memory().remember_counting()
     except (UsageError, OSError) as error:
         print(f"<4>the boot loader is not known to count: {error}", file=sys.stderr)
     return 0

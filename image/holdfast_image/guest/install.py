@@ -4,7 +4,8 @@ The folder is the `update/` of a build. Who puts it on the robot has verified wh
 compared with its own list, so that a copy that was damaged on the way is not installed.
 
 Refused is what could leave the robot without a version to go back to: a boot loader that nobody has seen count, a
-trial that is still under way, a version that has failed before, one for another board, an older one.
+trial that is still under way, a version that has failed before, one for another board, an older one, one without a
+signature where the firmware wants one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -76,6 +78,30 @@ class Update:
             if found != wanted:
                 raise RefusedError(f"{file} is not what {LIST} says; fetch the version again")
 
+    def require_signature(self) -> None:
+        """Refuse a kernel that firmware with Secure Boot would not start; whose signature it is, firmware finds out.
+
+        Raises:
+            RefusedError: it has none.
+        """
+        if not is_signed(self.folder / f"holdfast_{self.version}.efi"):
+            raise RefusedError(
+                f"version {self.version} is not signed, and this robot starts only what is (Secure Boot); sign it with "
+                "`holdfast image sign` on the workstation"
+            )
+
+
+def is_signed(program: Path) -> bool:
+    """Tell whether an EFI program has a certificate table (PE32+: Microsoft PE format, "Optional Header")."""
+    with program.open("rb") as stream:
+        head = stream.read(4096)
+    try:
+        header: int = struct.unpack_from("<I", head, 0x3C)[0]
+        size: int = struct.unpack_from("<4xI", head, header + 24 + 112 + 4 * 8)[0]
+    except struct.error:
+        return False
+    return size > 0
+
 
 def numbers(version: str) -> tuple[int, ...]:
     """Return a version as what it is ordered by."""
@@ -126,6 +152,8 @@ def install(
     update = Update.read(folder)
     require_installable(update, loader, memory, board)
     update.compare()
+    if loader.starts_only_signed():
+        update.require_signature()
     for damaged in loader.damaged():
         (free or _free)(damaged)
         loader.forget_damaged(damaged)

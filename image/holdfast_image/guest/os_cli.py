@@ -1,7 +1,8 @@
-"""`holdfast os`: the versions of the image on this robot."""
+"""`holdfast os`: the versions of the image on this robot, and its factory reset."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,16 @@ import click
 from holdfast.command import console, fail, json_option, print_json
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast_image.errors import ImageError
+from holdfast_image.guest import factory_reset
 from holdfast_image.guest.boot_loader import boot_loader
 from holdfast_image.guest.install import install
-from holdfast_image.guest.versions import Memory
+from holdfast_image.guest.versions import robot_memory
 
 _BOARD = Path("/usr/lib/holdfast/board")
+_AT_THE_NEXT_REBOOT = (
+    f"At the next reboot this robot loses {factory_reset.LOST}. Until then `holdfast os factory-reset --cancel` takes "
+    "that back."
+)
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def _refusals(as_json: bool) -> Iterator[None]:
 
 @click.group("os")
 def operating_system() -> None:
-    """Look at the versions of the image on this robot, install one, mark one good or bad.
+    """Look at the versions of the image on this robot, install one, mark one good or bad; reset the robot.
 
     All of it as root, on the robot.
     """
@@ -46,7 +52,7 @@ def status(as_json: bool) -> None:
     Example: holdfast os status
     """
     with _refusals(as_json):
-        memory, loader = Memory(), boot_loader()
+        memory, loader = robot_memory(), boot_loader()
         versions: list[dict[str, Any]] = [
             {"version": found.version, "running": found.running, "tries_left": found.tries_left}
             for found in loader.installed()
@@ -57,6 +63,7 @@ def status(as_json: bool) -> None:
             "bad": memory.bad(),
             "damaged": damaged,
             "boot_loader_counts": memory.boot_loader_counts(),
+            "factory_reset": factory_reset.is_requested(),
         }
     if as_json:
         print_json(told)
@@ -70,6 +77,8 @@ def status(as_json: bool) -> None:
         console.print(f"{version:12} damaged: its slot is not what was built; install it again")
     if not told["boot_loader_counts"]:
         console.print("the boot loader has not been seen to count: nothing can be installed")
+    if told["factory_reset"]:
+        console.print(_AT_THE_NEXT_REBOOT, soft_wrap=True)
 
 
 @operating_system.command("install")
@@ -81,7 +90,7 @@ def install_command(folder: Path, as_json: bool) -> None:
     Example: holdfast os install /var/tmp/update
     """
     with _refusals(as_json):
-        version = install(folder, boot_loader(), Memory(), _BOARD.read_text().strip())
+        version = install(folder, boot_loader(), robot_memory(), _BOARD.read_text().strip())
     if as_json:
         print_json({"version": version})
     else:
@@ -115,6 +124,42 @@ def bad(version: str, as_json: bool) -> None:
         if not others:
             raise RefusedError(f"there is no other version to boot than {version}; install one first")
         loader.mark_bad(version)
-        Memory().remember_bad(version, "somebody marked it so")
+        robot_memory().remember_bad(version, "somebody marked it so")
     if as_json:
         print_json({})
+
+
+@operating_system.command("factory-reset")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--cancel", is_flag=True, help="Take it back before the reboot.")
+@json_option
+def factory_reset_command(yes: bool, cancel: bool, as_json: bool) -> None:
+    """Make this robot at the next reboot what it was after its first one; the versions of the image stay.
+
+    Credentials that a card was flashed with are applied again.
+
+    Example: holdfast os factory-reset
+    """
+    with _refusals(as_json):
+        if cancel:
+            factory_reset.cancel()
+        else:
+            asyncio.run(factory_reset.require_standstill())
+            if not yes:
+                _confirm_reset()
+            factory_reset.request()
+    if as_json:
+        print_json({"factory_reset": not cancel})
+    else:
+        console.print("The next reboot loses nothing." if cancel else _AT_THE_NEXT_REBOOT, soft_wrap=True)
+
+
+def _confirm_reset() -> None:
+    try:
+        sure = click.confirm(
+            f"This robot will lose {factory_reset.LOST}. Reset it at the next reboot?", err=True
+        )
+    except click.Abort:
+        sure = False
+    if not sure:
+        raise RefusedError("not confirmed, so nothing will be lost; --yes answers for scripts")

@@ -1,0 +1,280 @@
+"""The way of a factory reset: from the command to the initrd, and what systemd-repart then does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from holdfast_image.guest.os_cli import operating_system
+from holdfast_image.guest.versions import robot_memory
+from holdfast_image.mkosi import DISK_BYTES
+
+IMAGE = Path(__file__).parents[1]
+ROBOT = IMAGE / "mkosi.extra/usr/lib/repart.d"
+INITRD = IMAGE / "mkosi.images/initrd/mkosi.extra/usr/lib"
+UNITS = INITRD / "systemd/system"
+SERVICE = "holdfast-factory-reset.service"
+NAMED = "/dev/disk/by-partlabel/holdfast-data"
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    """Put a program into a folder for PATH."""
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+# The command
+
+
+@pytest.fixture
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data partition of a robot whose core does not run."""
+    (tmp_path / "var/lib/holdfast/os").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("HOLDFAST_STATE_DIR", str(tmp_path / "var/lib/holdfast"))
+    monkeypatch.setenv("HOLDFAST_RUN_DIR", str(tmp_path / "run"))
+    return tmp_path / "var"
+
+
+def reset(*options: str, answer: str | None = None) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(operating_system, ["factory-reset", *options], input=answer)
+
+
+def stored(var: Path) -> list[str]:
+    return [file.name for file in (var / "lib/holdfast/os").iterdir()]
+
+
+@contextmanager
+def core(mode: str) -> Iterator[None]:
+    """A core that answers once that it is in this mode."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(os.environ["HOLDFAST_RUN_DIR"] + "/control.sock")
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.send(json.dumps({"ok": True, "mode": mode}).encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+def test_it_says_what_will_be_lost_and_how_to_take_it_back(var: Path) -> None:
+    asked = reset(answer="y\n")
+    assert asked.exit_code == 0
+    assert "robot.toml" in asked.stderr
+    assert "At the next reboot" in asked.stdout
+    assert "holdfast os factory-reset --cancel" in asked.stdout
+    assert stored(var) == ["factory-reset"]
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_who_is_not_sure_loses_nothing(var: Path, answer: str) -> None:
+    asked = reset("--json", answer=answer)
+    assert asked.exit_code == 1
+    assert "not confirmed" in json.loads(asked.stdout)["error"]
+    assert stored(var) == []
+
+
+def test_it_can_be_taken_back_as_often_as_one_likes(var: Path) -> None:
+    assert json.loads(reset("--yes", "--json").stdout) == {"ok": True, "factory_reset": True}
+    assert stored(var) == ["factory-reset"]
+    for _ in range(2):
+        assert json.loads(reset("--cancel", "--json").stdout) == {"ok": True, "factory_reset": False}
+        assert stored(var) == []
+
+
+@pytest.mark.parametrize("mode", ["armed", "running", "stopping"])
+def test_a_robot_that_may_move_is_not_reset(var: Path, mode: str) -> None:
+    with core(mode):
+        asked = reset("--yes")
+    assert asked.exit_code == 1
+    assert f"the robot is {mode}; disarm it first" in asked.stderr
+    assert stored(var) == []
+
+
+def test_a_latched_stop_is_not_forgotten_by_a_reset(var: Path) -> None:
+    with core("estop"):
+        asked = reset("--yes")
+    assert asked.exit_code == 1
+    assert "reset it first" in asked.stderr
+    assert stored(var) == []
+
+
+@pytest.mark.parametrize("mode", ["disarmed", "fault"])
+def test_a_robot_that_stands_still_is(var: Path, mode: str) -> None:
+    with core(mode):
+        assert reset("--yes").exit_code == 0
+    assert stored(var) == ["factory-reset"]
+
+
+def test_what_is_known_of_versions_is_not_on_the_data_partition(
+    var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    esp = tmp_path / "esp"
+    (esp / "EFI").mkdir(parents=True)
+    program(tmp_path / "bin", "bootctl", f"echo {esp}")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    robot_memory().remember_counting()
+    robot_memory().remember_bad("1.2.0", "it hung")
+    assert {file.name for file in (esp / "EFI/holdfast").iterdir()} == {"counted", "1.2.0.bad"}
+    assert robot_memory().boot_loader_counts()
+    assert robot_memory().bad() == {"1.2.0": "it hung"}
+    assert stored(var) == []
+
+
+# The initrd
+
+
+def start(var: Path, folder: Path) -> bool:
+    """Let the initrd's script look at the data partition; return whether it passes on that a reset was asked for."""
+    (folder / "run").mkdir(parents=True)
+    (folder / "disk/by-partlabel").mkdir(parents=True)
+    (folder / f"disk/by-partlabel/{Path(NAMED).name}").touch()
+    (folder / "cmdline").write_text(f"roothash={'0' * 64}\n")
+    program(folder / "bin", "udevadm", "")
+    program(folder / "bin", "mount", f'rmdir "$4" && ln -s {var} "$4"')
+    program(folder / "bin", "umount", 'rm "$1"')
+    script = (INITRD / "holdfast/slot").read_text()
+    for path, stand_in in (("/dev/disk", "disk"), ("/run", "run"), ("/proc/cmdline", "cmdline")):
+        assert path in script
+        script = script.replace(path, str(folder / stand_in))
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", script], env={"PATH": path}, check=True)
+    left = {file.name for file in (folder / "run").iterdir()}
+    assert left <= {"holdfast-factory-reset"}, "the data partition is mounted still"
+    return bool(left)
+
+
+def test_the_initrd_finds_the_request_where_the_command_puts_it(var: Path, tmp_path: Path) -> None:
+    assert not start(var, tmp_path / "1")
+    reset("--yes")
+    assert start(var, tmp_path / "2")
+    reset("--cancel")
+    assert not start(var, tmp_path / "3")
+    assert (var / "lib/holdfast/os/unfinished").read_text() == "3\n"
+
+
+def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
+    service, partitions = (UNITS / SERVICE).read_text(), UNITS / "systemd-repart.service.d/holdfast.conf"
+    assert (UNITS / "initrd-root-fs.target.wants" / SERVICE).resolve() == UNITS / SERVICE
+    assert "ConditionPathExists=/run/holdfast-factory-reset\n" in service
+    assert NAMED in service
+    assert "Before=systemd-repart.service\n" in service
+    escaped = NAMED.strip("/").replace("-", r"\x2d").replace("/", "-")
+    assert f"Before=systemd-fsck@{escaped}.service\n" in partitions.read_text()
+    mount = (UNITS / "sysroot-var.mount").read_text()
+    assert f"What={NAMED}\n" in mount
+    assert "After=sysroot.mount systemd-repart.service " in mount
+
+
+# systemd-repart
+
+repart = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("systemd-repart") is None, reason="needs root and systemd-repart"
+)
+
+
+class Drive:
+    """A file with the partitions that an image has, and what the initrd does to them at each start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "drive"
+        self._folder = folder
+        image = folder / "image"
+        image.mkdir()
+        for order, (kind, size) in enumerate([("esp", "512M"), ("root-verity", "16M"), ("root", "1G")]):
+            lines = f"[Partition]\nType={kind}\nSizeMinBytes={size}\nSizeMaxBytes={size}\n"
+            (image / f"{order}.conf").write_text(lines)
+        self._repart(image, "--empty=create", f"--size={DISK_BYTES}")
+
+    def start(self, *options: str, mkfs: str = 'exec /usr/sbin/mkfs.ext4 "$@"') -> bool:
+        program(self._folder / "bin", "mkfs.ext4", mkfs)
+        return self._repart(ROBOT, *options)
+
+    def partitions(self) -> dict[str, tuple[int, int, str]]:
+        """Return where each partition is and its id, by its name."""
+        told = subprocess.run(["sfdisk", "--json", self.file], check=True, capture_output=True, text=True)
+        return {
+            f"{part['name']} {part['type']}": (part["start"], part["size"], part["uuid"])
+            for part in json.loads(told.stdout)["partitiontable"]["partitions"]
+        }
+
+    def data(self) -> tuple[int, int] | None:
+        """Return where the data partition is."""
+        found = [place[:2] for name, place in self.partitions().items() if name.startswith("holdfast-data ")]
+        return found[0] if found else None
+
+    def debugfs(self, *command: str) -> str:
+        place = self.data()
+        assert place is not None
+        device = f"{self.file}?offset={place[0] * 512}"
+        return subprocess.run(
+            ["debugfs", *command, device], check=True, capture_output=True, text=True
+        ).stdout
+
+    def _repart(self, definitions: Path, *options: str) -> bool:
+        command = [
+            "systemd-repart",
+            "--dry-run=no",
+            "--seed=random",
+            f"--definitions={definitions}",
+            *options,
+        ]
+        path = f"{self._folder / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            [*command, self.file], env={**os.environ, "PATH": path}, check=False, capture_output=True
+        )
+        return done.returncode == 0
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Drive:
+    """The drive of a robot that has started once and stored something."""
+    drive = Drive(tmp_path)
+    assert drive.start()
+    drive.debugfs("-w", "-R", "mkdir kept")
+    assert "kept" in drive.debugfs("-R", "ls")
+    return drive
+
+
+@repart
+def test_a_reset_makes_the_data_partition_anew_and_leaves_the_slots(drive: Drive) -> None:
+    before, place = drive.partitions(), drive.data()
+    assert drive.start()
+    assert drive.partitions() == before
+    assert "kept" in drive.debugfs("-R", "ls")
+    assert drive.start("--factory-reset=yes")
+    assert "kept" not in drive.debugfs("-R", "ls")
+    # The kernel, which has the root open, goes on with the partitions that it knows.
+    assert drive.data() == place
+    changed = dict(drive.partitions().items() - before.items())
+    assert [name.split(" ")[0] for name in changed] == ["holdfast-data"]
+
+
+@repart
+def test_a_reset_that_was_cut_short_is_ended_by_the_next_start(drive: Drive) -> None:
+    place = drive.data()
+    assert not drive.start("--factory-reset=yes", mkfs="exit 1")
+    assert drive.data() is None
+    assert drive.start()
+    assert drive.data() == place
+    assert "kept" not in drive.debugfs("-R", "ls")

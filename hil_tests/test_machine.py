@@ -47,12 +47,14 @@ def test_loops_have_their_policies_and_locked_memory(bench: Bench) -> None:
     assert int(locked) > 0
 
 
-def test_nothing_but_ssh_listens_outside(bench: Bench) -> None:
+def test_nothing_but_ssh_and_the_page_listens_outside(bench: Bench) -> None:
     listening = said(bench, "ss -lntuH | awk '{print $1, $5}'").splitlines()
     outside = [place for place in listening if not place.split()[1].startswith(("127.", "[::1]"))]
     # The DHCP client's answers come to port 68.
     assert {(place.split()[0], place.rsplit(":", 1)[1]) for place in outside} - {("udp", "68")} == {
-        ("tcp", "22")
+        ("tcp", "22"),
+        ("tcp", "80"),
+        ("udp", "5353"),
     }
 
 
@@ -67,7 +69,13 @@ ip -n neighbour address add 192.0.2.2/24 dev there && ip -n neighbour link set t
 """
 
 
-def test_a_neighbour_gets_to_ssh_and_nothing_else(bench: Bench) -> None:
+_READ_PAGE = (
+    "ip netns exec neighbour python3 -c 'import urllib.request; "
+    'print(urllib.request.urlopen("http://192.0.2.1/", timeout=120).read().decode())\''
+)
+
+
+def test_a_neighbour_gets_to_ssh_and_the_page_and_nothing_else(bench: Bench) -> None:
     def refused() -> int:
         listed = json.loads(said(bench, "nft --json list counter inet holdfast refused"))
         return int(listed["nftables"][-1]["counter"]["packets"])
@@ -76,6 +84,10 @@ def test_a_neighbour_gets_to_ssh_and_nothing_else(bench: Bench) -> None:
     shell.run(_NEIGHBOUR_COMES)
     try:
         shell.run(_NEIGHBOUR % (22, 60))
+        wait_until("the robot has told of itself", lambda: said(bench, "ls /run/holdfast-console"))
+        shown = said(bench, _READ_PAGE)
+        assert said(bench, "sed -n 's/^id = \"\\(.*\\)\"/\\1/p' /etc/holdfast/robot.toml") in shown
+        assert "ssh root@192.0.2.1" in shown or "example robot" in shown
         before = refused()
         shell.run("systemd-run --quiet --unit=bench-open python3 -m http.server 8080")
         wait_until("somebody listens", lambda: "8080" in said(bench, "ss -lntH"))

@@ -15,7 +15,7 @@ from holdfast.places import run_directory, state_directory
 from holdfast.seqpacket import ask
 from holdfast_image.guest.firstboot import write_durably
 
-LOST = "its settings (robot.toml and all of /etc), ssh keys and identity, controllers, tasks, journal and records of stops"
+LOST = "its settings (robot.toml and all of /etc), ssh keys and identity, controllers, tasks, journal, records of stops"
 """What is on the data partition, for people."""
 
 

@@ -35,6 +35,14 @@ def test_kernel_is_realtime_and_lets_loops_run(bench: Bench) -> None:
     assert said(bench, "cat /proc/sys/kernel/sched_rt_runtime_us") == "-1"
 
 
+def test_the_robot_finds_itself_set_up_as_the_image_has_it(bench: Bench) -> None:
+    told = json.loads(bench.robot.shell.run("holdfast robot check --json", check=False).stdout)
+    findings = {finding["what"]: finding for finding in told["machine"]}
+    assert findings.keys() >= {"kernel.sched_rt_runtime_us", "processor frequency", "core"}
+    # What the core finds of an emulated clock is not the image's to mend.
+    assert [finding for what, finding in findings.items() if what != "core" and not finding["ok"]] == []
+
+
 def test_loops_have_their_policies_and_locked_memory(bench: Bench) -> None:
     threads = said(
         bench, "ps -eLo cls,rtprio,comm --no-headers | awk '$1 == \"FF\" {print $2, $3}'"

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.status import Status
+from rich.table import Table
 
 from holdfast.bus_load import WARNING_SHARE
 from holdfast.command import EXIT_CODES, console, fail, json_option, print_json, run
-from holdfast.config import load_robot_config
+from holdfast.config import RobotConfig, load_robot_config
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evidence_cli import evidence
+from holdfast.places import config_file
 from holdfast.robot_view import render
 from holdfast.target import Progress, resolve_target
+from holdfast.tuning import Finding, core_findings, machine_findings
 
 _INPUT_PERIOD_S = 0.05
 
@@ -250,15 +255,18 @@ def _parsed(values: tuple[str, ...]) -> dict[str, float]:
 
 
 @robot.command(epilog=EXIT_CODES)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @json_option
-def check(file: Path, as_json: bool) -> None:
-    """Validate a robot.toml; names file, line and key of every problem, and the load of every link.
+def check(file: Path | None, as_json: bool) -> None:
+    """Validate a robot.toml: file, line and key of every problem, and the load of every link.
+
+    Without FILE: that of this machine, and whether the machine is set up for real time. Run it on the robot.
 
     Example: holdfast robot check examples/robots/arm.toml
     """
     try:
-        config = load_robot_config(file)
+        config = load_robot_config(file or config_file())
+        findings = [] if file else [*machine_findings(config.control.cpu), *asyncio.run(core_findings())]
     except HoldfastError as error:
         fail(error, as_json=as_json)
     found = {
@@ -277,17 +285,31 @@ def check(file: Path, as_json: bool) -> None:
             for load in config.link_loads
         ],
     }
+    if not file:
+        found["machine"] = [{**asdict(finding), "ok": finding.ok} for finding in findings]
     if as_json:
         print_json(found)
     else:
-        console.print(
-            f"[green]valid[/green]: robot {config.robot.id}, {len(config.command)} commands, {len(config.state)} "
-            f"states, {len(config.drive)} drives, {len(config.sensor)} sensors"
-        )
-        for load in config.link_loads:
-            console.print(f"  {load}", highlight=False)
-            if load.share > WARNING_SHARE:
-                console.print(
-                    f"  [yellow]warning[/yellow]: {load.url} has little reserve for repeated frames; "
-                    "lower a rate or use more links"
-                )
+        _show_check(config, findings)
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
+
+
+def _show_check(config: RobotConfig, findings: list[Finding]) -> None:
+    console.print(
+        f"[green]valid[/green]: robot {config.robot.id}, {len(config.command)} commands, {len(config.state)} "
+        f"states, {len(config.drive)} drives, {len(config.sensor)} sensors"
+    )
+    for load in config.link_loads:
+        console.print(f"  {load}", highlight=False)
+        if load.share > WARNING_SHARE:
+            console.print(
+                f"  [yellow]warning[/yellow]: {load.url} has little reserve for repeated frames; "
+                "lower a rate or use more links"
+            )
+    if findings:
+        table = Table("real time needs", "found", "to mend", box=None, pad_edge=False)
+        for finding in findings:
+            mend = f"[red]{escape(finding.mend)}[/red]" if finding.mend else "[green]as it should be[/green]"
+            table.add_row(finding.what, finding.found, mend)
+        console.print(table)

@@ -114,14 +114,14 @@ def test_the_link_to_the_fleet_is_up(host: Host) -> None:
     assert json.loads(host.check_output(f'python3 -c "{read}"'))["leafnodes"] >= 1
 
 
-def test_only_ssh_listens_outside(host: Host) -> None:
+def test_only_ssh_and_the_page_listen_outside(host: Host) -> None:
     outside = {
         socket
         for socket in host.socket.get_listening_sockets()
         if socket.startswith("tcp://") and not socket.startswith(("tcp://127.", "tcp://::1:"))
     }
     assert outside
-    assert all(socket.endswith(":22") for socket in outside)
+    assert all(socket.endswith((":22", ":80")) for socket in outside)
 
 
 def test_nobody_logs_in_by_password(host: Host) -> None:

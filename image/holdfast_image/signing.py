@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import ssl
 import tempfile
@@ -36,6 +37,7 @@ _PARTS = ("image.raw", "image.efi", "image.json", f"{UPDATE}/{LIST}")
 _VARIABLES = ("PK", "KEK", "db")
 _ATTRIBUTES = "NON_VOLATILE,BOOTSERVICE_ACCESS,RUNTIME_ACCESS,TIME_BASED_AUTHENTICATED_WRITE_ACCESS"
 _KEY_DAYS = 3650
+_LAST_WORDS = 40
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,26 @@ class Owner:
                 f"there is a key in {folder} already; robots that know it start nothing without it"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        _run(
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(_KEY_DAYS)),
-            *("-subj", f"/CN={name}", "-keyout", str(owner.key), "-out", str(owner.certificate)),
-            package="openssl",
-        )
+        common_name = re.sub(r"([\\/+])", r"\\\1", name)
+        with tempfile.TemporaryDirectory(prefix=".holdfast-key-", dir=folder) as scratch:
+            key, certificate = Path(scratch) / "key", Path(scratch) / "certificate"
+            _run(
+                *(
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:2048",
+                    "-nodes",
+                    "-days",
+                    str(_KEY_DAYS),
+                    "-utf8",
+                ),
+                *("-subj", f"/CN={common_name}", "-keyout", str(key), "-out", str(certificate)),
+                package="openssl",
+            )
+            certificate.rename(owner.certificate)
+            key.rename(owner.key)
         return owner
 
     def certificate_der(self) -> bytes:
@@ -73,7 +90,9 @@ class Owner:
             UsageError: the file holds none.
         """
         try:
-            return ssl.PEM_cert_to_DER_cert(self.certificate.read_text().strip())
+            text = self.certificate.read_text()
+            begin, end = text.index(ssl.PEM_HEADER), text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
+            return ssl.PEM_cert_to_DER_cert(text[begin:end])
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{self.certificate} is no certificate in PEM form ({error}); `holdfast image key` makes one"
@@ -164,6 +183,8 @@ def sign_image(build: Path, target: Path, owner: Owner, steps: Steps) -> None:
             _add_keys(partial, owner, Path(folder))
         _note(partial / "image.json", owner)
         partial.rename(target)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise SigningError(f"{build} cannot be signed: {type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -174,9 +195,13 @@ def _require_signable(build: Path, target: Path, owner: Owner) -> None:
         raise UsageError(
             f"{build} is no build (it has no {', '.join(missing)}); name a folder like build/image/qemu-x86-64-release"
         )
-    if SIGNED_BY in json.loads((build / "image.json").read_text()):
+    try:
+        signed = SIGNED_BY in json.loads((build / "image.json").read_text())
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{build / 'image.json'} is damaged ({error}); build the image again") from error
+    if signed:
         raise UsageError(f"{build} is signed already; sign the build that it was made from")
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise UsageError(f"{target} is there already; remove it or name another folder")
     owner.certificate_der()
     if not owner.key.is_file():
@@ -239,7 +264,8 @@ def _sha256(file: Path) -> str:
 def _run(program: str, *arguments: str, package: str = "sbsigntool") -> bytes:
     ran = run_tool(program, package, *arguments)
     if ran.returncode != 0:
-        said = " ".join((ran.stderr or ran.stdout).decode(errors="replace").split())
+        # openssl draws its progress first.
+        said = " ".join((ran.stderr or ran.stdout).decode(errors="replace").split()[-_LAST_WORDS:])
         hint = "; are key and certificate a pair?" if package == "sbsigntool" else ""
         raise SigningError(f"{program} failed: {said}{hint}")
     return ran.stdout

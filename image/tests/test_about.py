@@ -47,6 +47,10 @@ def test_the_page_names_robot_version_state_and_addresses() -> None:
     assert "see journalctl" not in told
 
 
+def test_on_a_cable_without_addresses_the_name_is_told() -> None:
+    assert "ssh root@porter.local holdfast" in page(but(addresses=()), "fe80::fc:ff:fe00:1", 100.0)
+
+
 def test_the_page_says_when_nothing_new_has_come() -> None:
     assert "200 s ago: nothing new since then; see journalctl" in page(ABOUT, "10.0.0.7", 300.0)
 
@@ -87,6 +91,7 @@ def test_a_browser_gets_the_page_and_no_code_from_elsewhere(tmp_path: Path) -> N
     ("request_", "status"),
     [
         (b"HEAD / HTTP/1.1\r\n\r\n", "200"),
+        (b"GET http://porter.local/?x HTTP/1.1\r\n\r\n", "200"),
         (b"GET /etc/shadow HTTP/1.1\r\n\r\n", "404"),
         (b"GET /../about.json HTTP/1.1\r\n\r\n", "404"),
         (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\narm", "501"),
@@ -105,12 +110,16 @@ def test_who_says_nothing_gets_nothing(tmp_path: Path) -> None:
     assert answer(b"", tmp_path / "about.json") == ""
 
 
-@pytest.mark.parametrize("written", [None, "", "[]", "{}", '{"addresses": 3}'])
-def test_before_the_robot_has_started_the_page_says_so(tmp_path: Path, written: str | None) -> None:
-    if written is not None:
-        (tmp_path / "about.json").write_text(written)
+def test_before_the_robot_has_started_the_page_says_so(tmp_path: Path) -> None:
     said = answer(b"GET / HTTP/1.0\r\n\r\n", tmp_path / "about.json")
     assert said.startswith("HTTP/1.0 503 the robot has not started yet")
+
+
+@pytest.mark.parametrize("written", ["", "[]", "{}", '{"addresses": 3}'])
+def test_what_cannot_be_read_is_not_taken_for_a_robot_that_starts(tmp_path: Path, written: str) -> None:
+    (tmp_path / "about.json").write_text(written)
+    said = answer(b"GET / HTTP/1.0\r\n\r\n", tmp_path / "about.json")
+    assert said.startswith("HTTP/1.0 503 the robot cannot tell of itself")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click.testing
 import pytest
 
+from holdfast.errors import RefusedError
+from holdfast.modes import MOVING
+from holdfast_image.guest.factory_reset import require_way_in
 from holdfast_image.guest.os_cli import operating_system
 from holdfast_image.guest.versions import robot_memory
 from holdfast_image.mkosi import DISK_BYTES
@@ -102,7 +105,7 @@ def test_it_can_be_taken_back_as_often_as_one_likes(var: Path) -> None:
         assert stored(var) == []
 
 
-@pytest.mark.parametrize("mode", ["armed", "running", "stopping"])
+@pytest.mark.parametrize("mode", sorted(MOVING))
 def test_a_robot_that_may_move_is_not_reset(var: Path, mode: str) -> None:
     with core(mode):
         asked = reset("--yes")
@@ -111,12 +114,41 @@ def test_a_robot_that_may_move_is_not_reset(var: Path, mode: str) -> None:
     assert stored(var) == []
 
 
-def test_a_latched_stop_is_not_forgotten_by_a_reset(var: Path) -> None:
-    with core("estop"):
-        asked = reset("--yes")
+def latch(var: Path, text: str) -> None:
+    (var / "lib/holdfast/safety").mkdir(exist_ok=True)
+    (var / "lib/holdfast/safety/estop.json").write_text(text)
+
+
+LATCHED = ['{"last_sequence":3,"latch_sequence":3,"reason":"\\"latch_sequence\\":0,"}', "{", "[]", ""]
+CLEAR = '{"last_sequence":3,"latch_sequence":0,"reason":"","since":""}'
+
+
+@pytest.mark.parametrize("record", LATCHED)
+def test_a_latched_stop_is_not_forgotten_by_a_reset(var: Path, record: str) -> None:
+    latch(var, record)
+    asked = reset("--yes")
     assert asked.exit_code == 1
     assert "reset it first" in asked.stderr
     assert stored(var) == []
+
+
+def test_a_stop_that_was_reset_is_no_hindrance(var: Path) -> None:
+    latch(var, CLEAR)
+    assert reset("--yes").exit_code == 0
+    assert stored(var) == ["factory-reset"]
+
+
+@pytest.mark.parametrize(
+    ("signed", "tpm", "refused"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_robot_that_would_lock_everybody_out_is_not_reset(
+    tmp_path: Path, signed: bool, tpm: bool, refused: bool
+) -> None:
+    if tpm:
+        (tmp_path / "tpm").touch()
+    expected = pytest.raises(RefusedError, match="nobody could log in") if refused else nullcontext()
+    with expected:
+        require_way_in(signed, tmp_path / "tpm")
 
 
 @pytest.mark.parametrize("mode", ["disarmed", "fault"])
@@ -153,7 +185,7 @@ def start(var: Path, folder: Path) -> bool:
     program(folder / "bin", "udevadm", "")
     program(folder / "bin", "mount", f'rmdir "$4" && ln -s {var} "$4"')
     program(folder / "bin", "umount", 'rm "$1"')
-    script = (INITRD / "holdfast/slot").read_text()
+    script = (INITRD / "holdfast/slot").read_text().replace(">/dev/kmsg", ">&2")
     for path, stand_in in (("/dev/disk", "disk"), ("/run", "run"), ("/proc/cmdline", "cmdline")):
         assert path in script
         script = script.replace(path, str(folder / stand_in))
@@ -184,6 +216,16 @@ def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
     mount = (UNITS / "sysroot-var.mount").read_text()
     assert f"What={NAMED}\n" in mount
     assert "After=sysroot.mount systemd-repart.service " in mount
+
+
+@pytest.mark.parametrize(("record", "passed_on"), [(CLEAR, True), *((record, False) for record in LATCHED)])
+def test_a_stop_that_is_latched_after_the_request_takes_it_away(
+    var: Path, tmp_path: Path, record: str, passed_on: bool
+) -> None:
+    reset("--yes")
+    latch(var, record)
+    assert start(var, tmp_path / "1") is passed_on
+    assert ("factory-reset" in stored(var)) is passed_on
 
 
 # systemd-repart

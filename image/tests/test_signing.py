@@ -137,8 +137,44 @@ def test_what_cannot_be_signed_is_told_in_a_sentence(build: Path, owner: Owner, 
         sign_image(build / "update", tmp_path / "none", owner, Steps())
     with pytest.raises(UsageError, match="there is a key"):
         Owner.make(owner.key.parent, "again")
+    (build / "image.json").write_text("{")
+    with pytest.raises(UsageError, match=r"image\.json is damaged"):
+        sign_image(build, tmp_path / "none", owner, Steps())
+    (build / "image.json").write_text("{}")
+    with pytest.raises(SigningError, match="KeyError"):
+        sign_image(build, tmp_path / "none", owner, Steps())
+    assert not (tmp_path / "none").exists()
     with pytest.raises(UsageError, match="no certificate in PEM form"):
         sign_image(build, tmp_path / "none", Owner(owner.key, owner.key), Steps())
+
+
+@pytest.mark.parametrize("name", ["ACME A/S", "Müller + Söhne", r"a\b"])
+def test_a_certificate_has_the_name_that_was_given(tmp_path: Path, name: str) -> None:
+    owner = Owner.make(tmp_path, name)
+    told = (
+        "openssl",
+        "x509",
+        "-noout",
+        "-subject",
+        "-nameopt",
+        "utf8,sep_comma_plus",
+        "-in",
+        str(owner.certificate),
+    )
+    shown = subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
+    assert shown == f"subject=CN={name}"
+
+
+def test_a_key_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SigningError, match="openssl failed"):
+        Owner.make(tmp_path, "x" * 65)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_certificate_may_have_text_and_a_chain_around_it(owner: Owner, tmp_path: Path) -> None:
+    text = owner.certificate.read_text()
+    (tmp_path / "chain.pem").write_text(f"Subject: CN=owner\n{text}{text}")
+    assert Owner(owner.key, tmp_path / "chain.pem").certificate_der() == owner.certificate_der()
 
 
 def test_the_commands_make_a_key_and_sign_with_it(build: Path, tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_the_safety_daemon_may_open_its_watchdog() -> None:
     assert "watchdog" in loaded, "char-watchdog means nothing to a unit that starts before that module"
 
 
-@pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control", "holdfast-worker", "holdfast-nats"])
+@pytest.mark.parametrize(
+    "unit", ["holdfast-safety", "holdfast-control", "holdfast-worker", "holdfast-nats", "holdfast-page@"]
+)
 def test_a_service_that_stays_is_exposed_below_three(unit: str) -> None:
     file = IMAGE / "systemd" / "system" / f"{unit}.service"
     command = ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=29", str(file)]

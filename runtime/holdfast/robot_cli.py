@@ -269,7 +269,9 @@ def check(file: Path | None, as_json: bool) -> None:
         findings = [] if file else [*machine_findings(config.control.cpu), *asyncio.run(core_findings())]
     except HoldfastError as error:
         fail(error, as_json=as_json)
+    ok = all(finding.ok for finding in findings)
     found = {
+        "ok": ok,
         "robot": config.robot.id,
         "commands": len(config.command),
         "states": len(config.state),
@@ -291,7 +293,7 @@ def check(file: Path | None, as_json: bool) -> None:
         print_json(found)
     else:
         _show_check(config, findings)
-    if not all(finding.ok for finding in findings):
+    if not ok:
         raise SystemExit(1)
 
 
@@ -308,8 +310,10 @@ def _show_check(config: RobotConfig, findings: list[Finding]) -> None:
                 "lower a rate or use more links"
             )
     if findings:
-        table = Table("real time needs", "found", "to mend", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for title in ("real time needs", "found", "to mend"):
+            table.add_column(title, overflow="fold")
         for finding in findings:
             mend = f"[red]{escape(finding.mend)}[/red]" if finding.mend else "[green]as it should be[/green]"
-            table.add_row(finding.what, finding.found, mend)
+            table.add_row(finding.what, escape(finding.found), mend)
         console.print(table)

@@ -7,7 +7,6 @@ talks to strangers reads that.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -24,6 +23,7 @@ from holdfast_image.guest.boot_loader import running_version
 ROBOT = Path("/etc/holdfast/robot.toml")
 FILE = Path("/run/holdfast-console/about.json")
 _EXAMPLE = Path("/usr/share/holdfast/robot.toml")
+_IP_LIMIT_S = 10
 _BOARD = Path("/usr/lib/holdfast/board")
 
 
@@ -43,7 +43,12 @@ class About:
     """Seconds since the robot was switched on (CLOCK_BOOTTIME): its date may be wrong."""
 
     def next_step(self, address: str) -> str:
-        """Return what somebody does next who has just switched it on and sees it at `address`."""
+        """Return what somebody does next who has just switched it on and sees it at `address`.
+
+        In place of an address that means something on one cable only it is the name that the robot answers to.
+        """
+        if address.startswith("fe80:"):
+            address = f"{self.host_name}.local"
         if self.example:
             return f"this is the example robot. Describe yours in {ROBOT}: holdfast robot check {ROBOT}"
         return f"ssh root@{address} holdfast robot status"
@@ -111,9 +116,9 @@ def is_example(robot: Path = ROBOT, example: Path = _EXAMPLE) -> bool:
 def state(status: dict[str, Any]) -> str:
     """Return in one line how the core is, from its answer to `status`."""
     blockers = [str(blocker) for blocker in status.get("arm_blockers") or []]
-    if blockers and status["mode"] == "disarmed":
+    if blockers and status.get("mode") == "disarmed":
         return f"disarmed; before arming: {'; '.join(blockers)}"
-    return str(status["mode"])
+    return str(status.get("mode", "not known"))
 
 
 async def _state() -> str:
@@ -125,9 +130,7 @@ async def _state() -> str:
 
 def _addresses() -> tuple[str, ...]:
     command = ["ip", "--json", "address", "show", "up", "scope", "global"]
-    listed = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
-    )
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IP_LIMIT_S)
     if listed.returncode != 0:
         return ()
     return tuple(

@@ -22,6 +22,7 @@ _NAME = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])(\+(?P<left>\d+)(-(?P<don
 _DAMAGED = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])\.damaged")
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+_VARIABLES = Path("/sys/firmware/efi/efivars")
 _BLESS = "/usr/lib/systemd/systemd-bless-boot"
 
 
@@ -79,12 +80,12 @@ class BootLoader(Protocol):
 class SystemdBoot:
     """systemd-boot, with its unified kernel images in `esp`, the EFI system partition."""
 
-    def __init__(self, running: str, esp: Path, variables: Path = Path("/sys/firmware/efi/efivars")) -> None:
+    def __init__(self, running: str, esp: Path, variables: Path = _VARIABLES) -> None:
         """Speak for the version `running`; `variables` is where the kernel shows those of the firmware."""
         self._running = running
         self._folder = esp / "EFI/Linux"
         self._variable = variables / _COUNT_PATH
-        self._secure_boot = variables / _SECURE_BOOT
+        self._variables = variables
 
     def installed(self) -> list[Installed]:
         """Return the versions in the EFI system partition."""
@@ -116,8 +117,8 @@ class SystemdBoot:
         return name is not None and int(name["done"] or 0) > 0 and (self._folder / Path(path).name).is_file()
 
     def starts_only_signed(self) -> bool:
-        """Tell whether Secure Boot is on; firmware that cannot do it has no such variable."""
-        return self._secure_boot.is_file() and self._secure_boot.read_bytes()[4:] == b"\x01"
+        """Tell whether Secure Boot is on."""
+        return secure_boot(self._variables)
 
     def mark_good(self) -> None:
         """Take the counter off the running version's name."""
@@ -142,6 +143,12 @@ class SystemdBoot:
             for file in sorted(self._folder.glob("*.efi"))
             if (name := _NAME.fullmatch(file.name))
         ]
+
+
+def secure_boot(variables: Path = _VARIABLES) -> bool:
+    """Tell whether the firmware checks signatures; one that cannot has no such variable."""
+    variable = variables / _SECURE_BOOT
+    return variable.is_file() and variable.read_bytes()[4:] == b"\x01"
 
 
 def running_version(os_release: Path = Path("/usr/lib/os-release")) -> str:

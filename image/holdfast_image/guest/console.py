@@ -48,7 +48,7 @@ def main() -> int:
     """Keep both until somebody ends it."""
     try:
         asyncio.run(_keep())
-    except (UsageError, OSError) as error:
+    except (UsageError, OSError, subprocess.TimeoutExpired) as error:
         print(f"<4>{error}", file=sys.stderr)
     return 1
 

@@ -6,6 +6,7 @@ neither and a next start that makes a data partition as the first one did.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from holdfast_image.guest.firstboot import write_durably
 
 LOST = "its settings (robot.toml and all of /etc), ssh keys and identity, controllers, tasks, journal, records of stops"
 """What is on the data partition, for people."""
+APPLIED_AGAIN = "What its card was flashed with is applied again, the ssh key that may log in included."
 
 
 def _request() -> Path:
@@ -24,21 +26,47 @@ def _request() -> Path:
 
 
 async def require_standstill() -> None:
-    """Refuse while something may move or a stop is latched; a core that does not answer moves nothing.
+    """Refuse while something may move or a stop is latched.
+
+    A core that does not answer is no hindrance: the reset comes with a reboot, which stops the robot in any case.
 
     Raises:
         RefusedError: something may, or one is: only who mends its cause takes a stop away.
     """
+    if _stop_is_latched():
+        raise RefusedError(
+            "a stop is latched, and would be forgotten; reset it first (`holdfast robot reset`)"
+        )
     try:
         mode = (await ask(run_directory() / "control.sock", {"op": "status"}))["mode"]
     except UnreachableError:
         return
     if mode in MOVING:
         raise RefusedError(f"the robot is {mode}; disarm it first (`holdfast robot disarm`)")
-    if mode == "estop":
+
+
+def require_way_in(starts_only_signed: bool, tpm: Path = Path("/dev/tpmrm0")) -> None:
+    """Refuse where the card's credentials are not taken: nobody could log in any more.
+
+    Raises:
+        RefusedError: this robot has a TPM and Secure Boot (docs/decisions/0060-first-boot-credentials.md).
+    """
+    if starts_only_signed and tpm.exists():
         raise RefusedError(
-            "a stop is latched, and would be forgotten; reset it first (`holdfast robot reset`)"
+            "with a TPM and Secure Boot a robot takes no ssh key from its card, so nobody could log in after a reset; "
+            "flash its card anew"
         )
+
+
+def _stop_is_latched() -> bool:
+    """Tell what the safety daemon's record says; one that cannot be read is a stop, as it is for the daemon."""
+    try:
+        record = json.loads((state_directory() / "safety/estop.json").read_text())
+        return bool(record["latch_sequence"] != 0)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
 
 
 def is_requested() -> bool:

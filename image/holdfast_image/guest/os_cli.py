@@ -14,14 +14,14 @@ from holdfast.command import console, fail, json_option, print_json
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast_image.errors import ImageError
 from holdfast_image.guest import factory_reset
-from holdfast_image.guest.boot_loader import boot_loader
+from holdfast_image.guest.boot_loader import boot_loader, secure_boot
 from holdfast_image.guest.install import install
 from holdfast_image.guest.versions import robot_memory
 
 _BOARD = Path("/usr/lib/holdfast/board")
 _AT_THE_NEXT_REBOOT = (
-    f"At the next reboot this robot loses {factory_reset.LOST}. Until then `holdfast os factory-reset --cancel` takes "
-    "that back."
+    f"At the next reboot this robot loses {factory_reset.LOST}. {factory_reset.APPLIED_AGAIN} Until then "
+    "`holdfast os factory-reset --cancel` takes that back."
 )
 
 
@@ -136,7 +136,7 @@ def bad(version: str, as_json: bool) -> None:
 def factory_reset_command(yes: bool, cancel: bool, as_json: bool) -> None:
     """Make this robot at the next reboot what it was after its first one; the versions of the image stay.
 
-    Credentials that a card was flashed with are applied again.
+    What its card was flashed with is applied again: flash it anew before you hand the robot on.
 
     Example: holdfast os factory-reset
     """
@@ -144,9 +144,11 @@ def factory_reset_command(yes: bool, cancel: bool, as_json: bool) -> None:
         if cancel:
             factory_reset.cancel()
         else:
+            factory_reset.require_way_in(secure_boot())
             asyncio.run(factory_reset.require_standstill())
             if not yes:
                 _confirm_reset()
+                asyncio.run(factory_reset.require_standstill())
             factory_reset.request()
     if as_json:
         print_json({"factory_reset": not cancel})
@@ -157,7 +159,8 @@ def factory_reset_command(yes: bool, cancel: bool, as_json: bool) -> None:
 def _confirm_reset() -> None:
     try:
         sure = click.confirm(
-            f"This robot will lose {factory_reset.LOST}. Reset it at the next reboot?", err=True
+            f"This robot will lose {factory_reset.LOST}. {factory_reset.APPLIED_AGAIN} Reset it at the next reboot?",
+            err=True,
         )
     except click.Abort:
         sure = False

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import socket
@@ -15,6 +16,7 @@ import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from holdfast_image.guest.about import FILE, About, now_s
 
@@ -76,14 +78,18 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        if self.path != "/":
+        if urlsplit(self.path).path != "/":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         address = str(self.connection.getsockname()[0]).removeprefix("::ffff:")
         try:
             content = page(About.read(self._file), address, now_s()).encode()
-        except (OSError, ValueError, LookupError, TypeError):
+        except FileNotFoundError:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "the robot has not started yet; try again")
+            return
+        except (OSError, ValueError, LookupError, TypeError):
+            why = "the robot cannot tell of itself; see journalctl -u holdfast-console"
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, why)
             return
         self.send_response(HTTPStatus.OK)
         for name, value in (
@@ -113,10 +119,8 @@ def serve(connection: socket.socket, file: Path) -> None:
 
 def main() -> int:
     """Answer on the connection that systemd has taken; one that ends early is nobody's fault."""
-    try:
+    with contextlib.suppress(OSError):
         serve(socket.socket(fileno=_LISTENED), FILE)
-    except OSError as error:
-        print(f"<6>{error}", file=sys.stderr)
     return 0
 
 

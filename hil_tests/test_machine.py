@@ -105,6 +105,25 @@ def test_a_neighbour_gets_to_ssh_and_the_page_and_nothing_else(bench: Bench) -> 
         shell.run("systemctl stop bench-open; ip netns delete neighbour", check=False)
 
 
+_PROBE = """
+mkdir -p /run/systemd/system/holdfast-page@probe.service.d &&
+printf '[Service]\\nType=oneshot\\nExecStart=\\nExecStart=/bin/sh -c "%s"\\n' \
+    > /run/systemd/system/holdfast-page@probe.service.d/probe.conf &&
+systemctl daemon-reload && systemctl start holdfast-page@probe
+"""
+_PROBE_GOES = "rm -r /run/systemd/system/holdfast-page@probe.service.d && systemctl daemon-reload"
+
+
+def test_who_talks_to_strangers_reaches_none_of_the_robots_sockets(bench: Bench) -> None:
+    try:
+        bench.robot.shell.run(_PROBE % "test -r /run/holdfast-console/about.json")
+        assert said(bench, "ls /run/holdfast/control.sock")
+        bench.robot.shell.run(_PROBE % "! test -e /run/holdfast/control.sock")
+        bench.robot.shell.run(_PROBE % "! test -e /etc/holdfast/robot.toml")
+    finally:
+        bench.robot.shell.run(_PROBE_GOES, check=False)
+
+
 def test_services_that_stay_are_sandboxed_as_they_run(bench: Bench) -> None:
     units = [f"holdfast-{name}.service" for name in ("safety", "control", "worker", "nats")]
     for unit in units:

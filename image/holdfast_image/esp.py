@@ -7,7 +7,6 @@ docs/decisions/0060-first-boot-credentials.md.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -15,11 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast_image.errors import FlashError, HostError
+from holdfast_image.partitions import run_tool
 
 _FOLDERS = ("::/loader", "::/loader/credentials")
 _PROGRAMS = {"systemd-creds": "systemd", "mcopy": "mtools"}
-# The user's own settings stay out of it; MTOOLS_SKIP_CHECK: geometries of real disks mean nothing here.
-_MTOOLS = {**os.environ, "MTOOLSRC": os.devnull, "MTOOLS_SKIP_CHECK": "1"}
 
 
 def seal(credentials: Mapping[str, str]) -> dict[str, bytes]:
@@ -79,7 +77,8 @@ def compare_credentials(disk: Path, esp_offset: int, credentials: Mapping[str, b
 
 
 def _mtools(*command: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=_MTOOLS, check=False)
+    program, *arguments = command
+    return run_tool(program, "mtools", *arguments)
 
 
 def _complaint(ran: subprocess.CompletedProcess[bytes]) -> str:

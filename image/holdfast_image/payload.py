@@ -42,10 +42,11 @@ def write_list(folder: Path, board: str, version: str) -> None:
     """Write the list of what is in the folder, in place of one that is there."""
     listed = folder / LIST
     listed.unlink(missing_ok=True)
-    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    files = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
     listed.write_text(json.dumps({"version": version, "board": board, "sha256": files}, indent=1) + "\n")
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -26,7 +26,7 @@ from holdfast_image.errors import SigningError, UsageError
 from holdfast_image.guest.install import LIST
 from holdfast_image.partitions import run_tool
 from holdfast_image.payload import FOLDER as UPDATE
-from holdfast_image.payload import write_list
+from holdfast_image.payload import sha256_of, write_list
 from holdfast_image.progress import Steps
 
 KEYS = "loader/keys/auto"
@@ -65,18 +65,17 @@ class Owner:
         with tempfile.TemporaryDirectory(prefix=".holdfast-key-", dir=folder) as scratch:
             key, certificate = Path(scratch) / "key", Path(scratch) / "certificate"
             _run(
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-utf8"),
                 *(
-                    "openssl",
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "rsa:2048",
-                    "-nodes",
                     "-days",
                     str(_KEY_DAYS),
-                    "-utf8",
+                    "-subj",
+                    f"/CN={common_name}",
+                    "-keyout",
+                    str(key),
+                    "-out",
+                    str(certificate),
                 ),
-                *("-subj", f"/CN={common_name}", "-keyout", str(key), "-out", str(certificate)),
                 package="openssl",
             )
             certificate.rename(owner.certificate)
@@ -211,19 +210,19 @@ def _require_signable(build: Path, target: Path, owner: Owner) -> None:
 def _sign_programs(build: Path, owner: Owner, scratch: Path) -> None:
     esp = Esp(build / "image.raw")
     unified = build / "image.efi"
-    unsigned = _sha256(unified)
+    unsigned = sha256_of(unified)
     owner.sign(unified)
-    signed = set()
+    found = False
     for number, name in enumerate(esp.programs()):
         program = scratch / f"{number}.efi"
         esp.get(name, program)
-        if _sha256(program) == unsigned:
+        if sha256_of(program) == unsigned:
             shutil.copyfile(unified, program)
-            signed.add(name)
+            found = True
         else:
             owner.sign(program)
         esp.put(program, name)
-    if not signed:
+    if not found:
         raise SigningError(f"image.efi is not on the disk in {build}; build the image again")
     _into_update(build / UPDATE, unified)
 
@@ -254,11 +253,6 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
     new = file.with_name(f"{file.name}.new")
     write(new)
     new.replace(file)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _run(program: str, *arguments: str, package: str = "sbsigntool") -> bytes:

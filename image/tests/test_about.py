@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import socket
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_image.guest.about import About, is_example, now_s, robot_id, state
+from holdfast_image.guest.about import About, addresses_in, is_example, now_s, robot_id, state
 from holdfast_image.guest.console import issue
 from holdfast_image.guest.page import page, serve
 
@@ -45,6 +46,27 @@ def test_the_page_names_robot_version_state_and_addresses() -> None:
         assert text in told
     assert "ssh root@10.0.0.7 holdfast robot status" in told
     assert "see journalctl" not in told
+
+
+def test_addresses_are_those_that_others_reach() -> None:
+    # As iproute2 lists a machine: what a filter leaves out is an empty entry, an interface may have none.
+    listed = [
+        {},
+        {"ifname": "lo", "addr_info": [{"family": "inet", "local": "127.0.0.1", "scope": "host"}]},
+        {
+            "ifname": "enp0s2",
+            "addr_info": [
+                {"family": "inet", "local": "10.0.2.15", "scope": "global"},
+                {},
+                {"family": "inet6", "local": "fe80::1", "scope": "link"},
+                {"family": "inet6", "local": "fec0::2", "scope": "site"},
+                {"family": "inet6", "local": "fd00::2", "scope": "global"},
+            ],
+        },
+        {"ifname": "vcan0"},
+    ]
+    assert addresses_in(json.dumps(listed)) == ("10.0.2.15", "fd00::2")
+    assert addresses_in("[]") == ()
 
 
 def test_on_a_cable_without_addresses_the_name_is_told() -> None:

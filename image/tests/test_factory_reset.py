@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import click.testing
 import pytest
+from answering_core import answering_core
 
 from holdfast.errors import RefusedError
 from holdfast.modes import MOVING
+from holdfast.places import run_directory
 from holdfast_image.guest.factory_reset import require_way_in
 from holdfast_image.guest.os_cli import operating_system
 from holdfast_image.guest.versions import robot_memory
@@ -59,27 +58,6 @@ def stored(var: Path) -> list[str]:
     return [file.name for file in (var / "lib/holdfast/os").iterdir()]
 
 
-@contextmanager
-def core(mode: str) -> Iterator[None]:
-    """A core that answers once that it is in this mode."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(os.environ["HOLDFAST_RUN_DIR"] + "/control.sock")
-        listener.listen()
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.send(json.dumps({"ok": True, "mode": mode}).encode())
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-
-
 def test_it_says_what_will_be_lost_and_how_to_take_it_back(var: Path) -> None:
     asked = reset(answer="y\n")
     assert asked.exit_code == 0
@@ -107,7 +85,7 @@ def test_it_can_be_taken_back_as_often_as_one_likes(var: Path) -> None:
 
 @pytest.mark.parametrize("mode", sorted(MOVING))
 def test_a_robot_that_may_move_is_not_reset(var: Path, mode: str) -> None:
-    with core(mode):
+    with answering_core(run_directory(), mode=mode):
         asked = reset("--yes")
     assert asked.exit_code == 1
     assert f"the robot is {mode}; disarm it first" in asked.stderr
@@ -153,7 +131,7 @@ def test_a_robot_that_would_lock_everybody_out_is_not_reset(
 
 @pytest.mark.parametrize("mode", ["disarmed", "fault"])
 def test_a_robot_that_stands_still_is(var: Path, mode: str) -> None:
-    with core(mode):
+    with answering_core(run_directory(), mode=mode):
         assert reset("--yes").exit_code == 0
     assert stored(var) == ["factory-reset"]
 

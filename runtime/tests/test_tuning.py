@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from answering_core import answering_core
 from click.testing import CliRunner
 
 from holdfast.cli import main
@@ -92,28 +89,6 @@ def test_a_machine_without_the_image_says_so(tmp_path: Path) -> None:
     assert list(wrong(tmp_path, cpu=-1)) == ["kernel settings"]
 
 
-@contextmanager
-def core(folder: Path, shortfalls: list[str]) -> Iterator[None]:
-    """A core that answers once what it lacks."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(str(folder / "control.sock"))
-        listener.listen()
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                realtime = {"degraded": bool(shortfalls), "shortfalls": shortfalls}
-                connection.send(json.dumps({"ok": True, "realtime": realtime}).encode())
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("shortfalls", "mends"),
     [([], [""]), (["lock memory", "a PREEMPT_RT kernel"], ["lock memory", "a PREEMPT_RT kernel"])],
@@ -123,7 +98,7 @@ def test_the_command_tells_what_the_core_lacks(
 ) -> None:
     monkeypatch.setenv("HOLDFAST_CONFIG", str(EXAMPLE))
     monkeypatch.setenv("HOLDFAST_RUN_DIR", str(tmp_path))
-    with core(tmp_path, shortfalls):
+    with answering_core(tmp_path, realtime={"degraded": bool(shortfalls), "shortfalls": shortfalls}):
         shown = CliRunner().invoke(main, ["robot", "check", "--json"])
     told = json.loads(shown.stdout)
     assert told["robot"] == "arm-01"

@@ -128,13 +128,17 @@ async def _state() -> str:
         return f"the core does not answer ({error}); see journalctl -u holdfast-control"
 
 
-def _addresses() -> tuple[str, ...]:
-    command = ["ip", "--json", "address", "show", "up", "scope", "global"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IP_LIMIT_S)
-    if listed.returncode != 0:
-        return ()
+def addresses_in(listed: str) -> tuple[str, ...]:
+    """Return the addresses in what `ip --json address` lists, without those of one cable or of the machine itself."""
     return tuple(
         str(address["local"])
-        for interface in json.loads(listed.stdout)
+        for interface in json.loads(listed)
         for address in interface.get("addr_info", ())
+        if address.get("scope") == "global"
     )
+
+
+def _addresses() -> tuple[str, ...]:
+    command = ["ip", "--json", "address", "show", "up"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IP_LIMIT_S)
+    return addresses_in(listed.stdout) if listed.returncode == 0 else ()

@@ -43,8 +43,6 @@ class Fleet:
     def __init__(self, bench: VmBench, folder: Path) -> None:
         self.bench = bench
         self.folder = folder
-        # Of each test its own: some benches have one robot for all of them, which knows what it has committed.
-        self.target = folder.name.replace("_", "-")
 
     def new_repository(self, name: str, *, trusted: bool, options: tuple[str, ...] = ()) -> Path:
         """Make a repository with keys of its own and empty what robots read; `trusted`: the robot knows its root."""
@@ -70,7 +68,7 @@ class Fleet:
         """Sign a controller; robots do not see it yet."""
         _ota(
             *("publish", "controller", str(CONTROLLERS / controller), "--dir", str(directory)),
-            *("--name", self.target, "--version", version),
+            *("--name", "motion", "--version", version),
         )
 
     def mirror(self, directory: Path) -> None:
@@ -136,7 +134,7 @@ def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) 
     directory = fleet.new_repository("fleet", trusted=True)
     _commit_version_one(fleet, directory, until_known_good=True)
     good = fleet.active()
-    assert good["name"] == fleet.target
+    assert good["name"] == "motion"
 
     fleet.publish(directory, TRAPS, "2")
     fleet.until(state="watching")

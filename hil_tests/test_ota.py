@@ -20,6 +20,7 @@ pytestmark = pytest.mark.needs("fleet", "simulated-drives")
 
 CONTROLLERS = Path(__file__).parent / "controllers"
 TRUST = "/etc/holdfast/ota/root.json"
+STATE = "/var/lib/holdfast/ota"
 RUNNING = "moving.wat"
 TRAPS = "late_trap.wat"
 
@@ -44,8 +45,20 @@ class Fleet:
         self.bench = bench
         self.folder = folder
 
-    def new_repository(self, name: str, *, trusted: bool, options: tuple[str, ...] = ()) -> Path:
-        """Make a repository with keys of its own and empty what robots read; `trusted`: the robot knows its root."""
+    def first_repository(self) -> Path:
+        """Make a trusted repository for a robot that has never followed one.
+
+        What it committed in an earlier test is forgotten: on a bench with one robot all tests share it.
+        """
+        return self.new_repository("fleet", trusted=True, forgets=STATE)
+
+    def new_repository(
+        self, name: str, *, trusted: bool, forgets: str = f"{STATE}/metadata", options: tuple[str, ...] = ()
+    ) -> Path:
+        """Make a repository with keys of its own and empty what robots read; `trusted`: the robot knows its root.
+
+        A robot that is to trust another root forgets the metadata of the last one, or what else is named.
+        """
         directory = self.folder / name
         _ota("init", str(directory), *options)
         self.bench.delete_bucket("holdfast-ota")
@@ -53,7 +66,7 @@ class Fleet:
             root = base64.b64encode((directory / "repository/metadata/1.root.json").read_bytes()).decode()
             self.bench.robot.shell.run(
                 f"install -d {Path(TRUST).parent} && echo {root} | base64 -d > {TRUST}"
-                " && systemctl stop holdfast-worker && rm -rf /var/lib/holdfast/ota/metadata"
+                f" && systemctl stop holdfast-worker && rm -rf {forgets}"
                 " && systemctl start holdfast.target"
             )
             self.bench.wait_ready()
@@ -131,7 +144,7 @@ def _commit_version_one(fleet: Fleet, directory: Path, *, until_known_good: bool
 @pytest.mark.expect_fault("rollbacks", reason="the version before it takes its place")
 @pytest.mark.expect_fault("^controller: |the controller .* failed at tick", reason="core and worker say so")
 def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) -> None:
-    directory = fleet.new_repository("fleet", trusted=True)
+    directory = fleet.first_repository()
     _commit_version_one(fleet, directory, until_known_good=True)
     good = fleet.active()
     assert good["name"] == "motion"
@@ -147,7 +160,7 @@ def test_a_trap_in_the_health_window_rolls_back_and_nothing_moves(fleet: Fleet) 
 
 
 def test_an_older_target_is_refused(fleet: Fleet) -> None:
-    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
+    _commit_version_one(fleet, fleet.first_repository())
     directory = fleet.new_repository("older", trusted=True)
     before = fleet.active()
     fleet.publish(directory, RUNNING, "0.9")
@@ -157,7 +170,7 @@ def test_an_older_target_is_refused(fleet: Fleet) -> None:
 
 
 def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
-    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
+    _commit_version_one(fleet, fleet.first_repository())
     before = fleet.active()
     attacker = fleet.new_repository("attacker", trusted=False)
     fleet.publish(attacker, RUNNING, "9")
@@ -166,7 +179,7 @@ def test_an_unsigned_target_is_refused(fleet: Fleet) -> None:
 
 
 def test_an_expired_target_is_refused(fleet: Fleet) -> None:
-    _commit_version_one(fleet, fleet.new_repository("fleet", trusted=True))
+    _commit_version_one(fleet, fleet.first_repository())
     directory = fleet.new_repository("expired", trusted=True, options=("--timestamp-days", "0.0001"))
     before = fleet.active()
     fleet.sign(directory, RUNNING, "9")

@@ -24,7 +24,8 @@ FIRST_PASSED_FD = 64  # above what the shell between uses itself
 class QemuProcess:
     """Starts QEMU, which sees `folder`, `image` and `binds`.
 
-    `ports` are virtio-serial ports by name, each given back as a connected socket.
+    `ports` are virtio-serial ports by name, each given back as a connected socket. On `processor` alone it runs with
+    all its threads, if one is given.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class QemuProcess:
         arguments: Sequence[str],
         ports: Sequence[str] = (),
         binds: Sequence[Bind] = (),
+        processor: int | None = None,
     ) -> None:
         self.log = folder / "qemu.log"
         self.ports: dict[str, socket.socket] = {}
@@ -46,7 +48,8 @@ class QemuProcess:
             numbers.append(fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_PASSED_FD))
             return ours, numbers[-1]
 
-        argv = ["qemu-system-x86_64", *arguments]
+        pinned = () if processor is None else ("taskset", "--cpu-list", str(processor))
+        argv = [*pinned, "qemu-system-x86_64", *arguments]
         monitor, number = pair()
         argv += ["-chardev", f"socket,id=qmp,fd={number}", "-mon", "chardev=qmp,mode=control"]
         if ports:

@@ -25,7 +25,9 @@ from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
 from holdfast_bench.qemu.machine import EMULATED_PROCESSOR, MACHINE
 from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
+from holdfast_bench.qemu.processor import own_processor
 from holdfast_image.build import Image
+from holdfast_image.cache import cache_directory
 from holdfast_image.guest.debug_exit import EXIT_CODE, PORT
 
 RESULT_PORT = "holdfast.result"
@@ -69,12 +71,12 @@ def run_virtual(
     folder.mkdir(parents=True)
     console = ConsoleLog(folder / "console.log")
     began = time.monotonic()
-    with image.in_use():
+    with image.in_use(), own_processor(cache_directory() / "virtual-time") as processor:
         given = {"holdfast.scenario": json.dumps(scenario), **(credentials or {})}
         arguments = [*_arguments(image), *credential_arguments(given)]
         if drive:
             arguments += _empty_drive(folder)
-        process = QemuProcess(image, folder, arguments, ports=[RESULT_PORT])
+        process = QemuProcess(image, folder, arguments, ports=[RESULT_PORT], processor=processor)
         lines = _LineReader(process.ports[RESULT_PORT])
         seen = 0
         clock = 0.0

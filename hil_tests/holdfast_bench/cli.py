@@ -14,6 +14,7 @@ from rich.table import Table
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
 from holdfast.errors import HoldfastError
 from holdfast_bench import (
+    boot,
     deadlines,
     deadlines_loaded,
     estop,
@@ -85,8 +86,17 @@ def _from_file(name: str) -> Scenario:
     )
 
 
+def _boot(chosen: BenchFile, count: int) -> Result:
+    with open_bench(chosen) as bench:
+        return boot.run(bench, count)
+
+
 _DEADLINES_S = 60
 SCENARIOS = {
+    boot.NAME: Scenario(
+        "from the start of the kernel until the loop runs, memory in use, and what the boot waits for",
+        lambda chosen, length: _boot(chosen, length.count or boot.COUNT),
+    ),
     deadlines.NAME: Scenario(
         "1 kHz loop with a controller under load: missed deadlines, latencies",
         virtual_time=lambda length: deadlines.run(length.seconds or _DEADLINES_S),
@@ -198,7 +208,8 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    help="Cuts of power-cut or update-cut, 200 or 100 by default; each has the seed after the last one's.",
+    help="Cuts of power-cut or update-cut, 200 or 100 by default, each with the seed after the last one's; "
+    "boots of boot, 3.",
 )
 @click.option(
     "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast_bench import deadlines, deadlines_loaded, estop_1000, power_cut, update_cut
+from holdfast_bench import boot, deadlines, deadlines_loaded, estop_1000, power_cut, update_cut
 from holdfast_bench.report.runs import ResultError, Run
 
 Verdict = Literal["passed", "failed", "measured"]
@@ -23,6 +23,7 @@ class Limit:
 _UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s"}
 _LOOP = (Limit("missed", 0), Limit("wake_us.max", 20))
 LIMITS: Mapping[str, tuple[Limit, ...]] = {
+    boot.NAME: (Limit("loop_s", 12), Limit("used_mib", 350)),
     deadlines.NAME: _LOOP,
     deadlines_loaded.NAME: (*_LOOP, Limit("cycle_us.max", 250)),
     "offline-hour": (Limit("missed", 0),),

@@ -55,6 +55,8 @@ class Stage:
     environment: dict[str, str] = field(default_factory=dict)
     at_once: bool = False
     """Whether its commands run side by side: those that no other work on this machine can disturb."""
+    limit_s: float | None = None
+    """After which one of its commands is taken for one that hangs, and killed."""
 
 
 def tool(name: str, *arguments: str) -> Command:
@@ -219,7 +221,15 @@ STAGES: tuple[Stage, ...] = (
         lambda: [tool("ansible-lint", "--offline", "--strict", "--project-dir", "ansible", "ansible")],
     ),
     Stage("cpp", "cpp", "C++ build and tests", "quick", cpp_stage),
-    Stage("python", "python", "Python tests", "quick", lambda: [pytest("python")]),
+    Stage(
+        "python",
+        "python",
+        "Python tests",
+        "quick",
+        # A test that hangs fails, with what each thread waits for. The slowest takes half a minute.
+        lambda: [pytest("python", "--timeout=300")],
+        limit_s=45 * 60,
+    ),
     Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),
     Stage(
         "virtual-time",
@@ -321,10 +331,20 @@ def _succeeds(command: Command, stage: Stage, log: int) -> bool:
     os.write(log, f"$ {' '.join(command)}\n".encode())
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **stage.environment}
     try:
-        return (
-            subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False).returncode
-            == 0
+        ran = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            timeout=stage.limit_s,
+            check=False,
         )
+        return ran.returncode == 0
+    except subprocess.TimeoutExpired as hung:
+        os.write(log, f"killed: it was not done after {hung.timeout:.0f} s\n".encode())
+        return False
     except FileNotFoundError as error:
         os.write(
             log,

@@ -66,6 +66,20 @@ def test_a_lint_stage_after_a_failed_build_is_not_run(tmp_path: Path) -> None:
     assert [outcome.stage.name for outcome in outcomes] == ["build"]
 
 
+def test_a_command_that_hangs_is_killed_and_the_stage_fails(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Nobody opens the other end.
+    [ended] = stages.run([dataclasses.replace(stage("waits", ["cat", str(fifo)]), limit_s=0.1)], tmp_path)
+    assert not ended.passed
+    assert "killed: it was not done after" in (tmp_path / "01-waits.log").read_text()
+
+
+def test_commands_have_no_input_to_wait_for(tmp_path: Path) -> None:
+    [ended] = stages.run([dataclasses.replace(stage("reads", ["cat"]), limit_s=60)], tmp_path)
+    assert ended.passed
+
+
 def test_a_missing_tool_is_named_with_its_mend(tmp_path: Path) -> None:
     outcomes = stages.run([stage("tool", ["no-such-tool-here"])], tmp_path)
     assert not outcomes[0].passed

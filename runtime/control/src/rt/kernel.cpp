@@ -42,6 +42,15 @@ long monotonic_resolution_ns() {
     return resolution.tv_nsec;
 }
 
+// /sys/kernel/realtime is not in kernels that have PREEMPT_RT without a patch.
+bool is_preempt_rt(const std::filesystem::path& root) {
+    std::ifstream stream(root / "proc/version");
+    std::string word;
+    while (stream >> word)
+        if (word == "PREEMPT_RT") return true;
+    return false;
+}
+
 void append(Sentences& all, const Sentences& more) { all.insert(all.end(), more.begin(), more.end()); }
 
 }  // namespace
@@ -72,9 +81,9 @@ Sentences clock_resolution_shortfalls(long resolution_ns) {
 
 Sentences kernel_shortfalls(const std::filesystem::path& root) {
     Sentences found;
-    if (first_of<int>(root / "sys/kernel/realtime") != 1)
+    if (!is_preempt_rt(root))
         found.emplace_back(
-            "the kernel is not PREEMPT_RT (/sys/kernel/realtime is not 1); boot a real-time kernel");
+            "the kernel is not PREEMPT_RT (/proc/version does not say so); boot a real-time kernel");
     append(found, clock_source_shortfalls(first_of<std::string>(root / kClockSource).value_or("")));
     append(found, clock_resolution_shortfalls(monotonic_resolution_ns()));
     if (const auto share = throttled_share(root); share && *share < kLeastShare)

@@ -22,7 +22,8 @@ constexpr const char* kDeepState = "sys/devices/system/cpu/cpu0/cpuidle/state2/"
 class Machine {
   public:
     Machine() {
-        write("sys/kernel/realtime", "1\n");
+        write("proc/version",
+              "Linux version 7.3.4+deb13-rt-arm64 (gcc-14) #1 SMP PREEMPT_RT Debian 7.3.4-1\n");
         write(kClockSource, "tsc\n");
         write(kRuntime, "-1\n");
         write("proc/sys/kernel/sched_rt_period_us", "1000000\n");
@@ -61,10 +62,13 @@ TEST(Kernel, ThatHasEverythingIsNotComplainedAbout) {
 
 TEST(Kernel, WithoutPreemptRt) {
     const Machine machine;
-    machine.write("sys/kernel/realtime", "0\n");
-    expect_one(machine.shortfalls(), "/sys/kernel/realtime");
-    std::filesystem::remove(machine.root() / "sys/kernel/realtime");
-    expect_one(machine.shortfalls(), "/sys/kernel/realtime");
+    for (const char* model : {"PREEMPT_DYNAMIC", "PREEMPT_RTX", ""}) {
+        machine.write("proc/version",
+                      "Linux version 6.12.1-rt-name (gcc-14) #1 SMP " + std::string(model) + " Debian\n");
+        expect_one(machine.shortfalls(), "/proc/version");
+    }
+    std::filesystem::remove(machine.root() / "proc/version");
+    expect_one(machine.shortfalls(), "/proc/version");
 }
 
 TEST(Kernel, WithAClockSourceThatIsCoarseSlowOrUnknown) {

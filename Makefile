@@ -8,6 +8,8 @@ CPP_SOURCES := $(shell find runtime/control -name CMakeLists.txt -o -name '*.cma
 STAMPS := build/stamps
 # Arguments of `make up`, for example ARGS=--once, and the scenarios of `make bench`.
 ARGS ?=
+# Which board `make image` builds for: docs/image.md lists them.
+BOARD ?= qemu-x86-64
 TIER ?= robot
 SECONDS := 60
 export TIER
@@ -35,8 +37,8 @@ format: $(STAMPS)/venv ## rewrite Python and C++ in the house format
 	@.venv/bin/ruff format .
 	@find runtime/control -name "*.[ch]pp" -exec .venv/bin/clang-format -i {} +
 
-image: $(STAMPS)/venv ## build the appliance image
-	@.venv/bin/holdfast image build $(ARGS)
+image: $(STAMPS)/venv ## build the appliance image; BOARD=pi for another board than QEMU's PC
+	@.venv/bin/holdfast image build --board $(BOARD) $(ARGS)
 
 coverage: $(STAMPS)/venv ## line and branch coverage of C++ and Python: build/coverage
 	@.venv/bin/python -m scripts.measure_coverage $(ARGS)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from holdfast.toml_positions import KeyPath, key_lines, line_of
+from holdfast_bench.qemu.platform import VIRTUAL_BOARDS
 from holdfast_bench.result import BenchError
 from holdfast_image.build import repository_root
 
@@ -78,6 +79,8 @@ class BenchFile(BaseModel):
     """"virtual": the guest's clock counts instructions; only scenarios made for it run."""
     capabilities: frozenset[Capability]
     """What a test may ask of it."""
+    board: str = VIRTUAL_BOARDS[0]
+    """Of a virtual robot: whose image it runs, one of `VIRTUAL_BOARDS`."""
     robot: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+\.toml$")] | None = None
     """The file of examples/robots that a board is set up as: scenario files for that robot can be played on it."""
     labgrid: LabgridSettings | None = None
@@ -90,6 +93,12 @@ class BenchFile(BaseModel):
             )
         if self.robot is not None and self.is_virtual_robot:
             raise ValueError("a virtual machine becomes the robot that a scenario asks for; remove robot")
+        if self.board not in VIRTUAL_BOARDS:
+            raise ValueError(
+                f"QEMU has no machine for {self.board}; board is one of {', '.join(VIRTUAL_BOARDS)}"
+            )
+        if self.board != VIRTUAL_BOARDS[0] and (self.back_end != "qemu" or self.clock == "virtual"):
+            raise ValueError("only QEMU in real time runs another board's image; remove board")
         if self.starts_from_saved_state and self.back_end != "qemu":
             raise ValueError('only a machine of our own can be saved; remove "saved-state"')
         if self.clock == "virtual":

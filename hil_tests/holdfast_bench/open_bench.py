@@ -42,5 +42,6 @@ def open_bench(
         environment=environment,
         machine=machine,
         saved=bench.starts_from_saved_state,
+        board=bench.board,
     ) as virtual:
         yield virtual

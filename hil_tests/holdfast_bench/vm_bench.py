@@ -41,9 +41,10 @@ class VmBench(Bench):
         machine: Callable[..., Vm] = Vm,
         *,
         saved: bool = False,
+        board: str = "qemu-x86-64",
     ) -> Iterator[Self]:
         """Build, boot or go on from a saved state, wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id, robot_file, environment, machine, saved=saved)
+        session = VmSession(folder, robot_id, robot_file, environment, machine, saved=saved, board=board)
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))

@@ -16,6 +16,7 @@ import pytest
 from holdfast.session import RELAXED, env_lines
 from holdfast_bench.qemu import Vm
 from holdfast_bench.robot import wait_until
+from holdfast_bench.selection import BENCH
 from holdfast_bench.updates import SUPERBLOCK, Updated, as_version, next_version
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import build_image, release_version, repository_root
@@ -50,9 +51,14 @@ def versions() -> tuple[str, str, str, str]:
 
 
 @pytest.fixture(scope="module")
-def robot(tmp_path_factory: pytest.TempPathFactory, versions: tuple[str, str, str, str]) -> Iterator[Robot]:
+def robot(
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    versions: tuple[str, str, str, str],
+) -> Iterator[Robot]:
     _, damaged, broken, good = versions
-    first, second = build_image(ROOT), build_image(ROOT, release=good)
+    board = pytestconfig.stash[BENCH].board
+    first, second = build_image(ROOT, board), build_image(ROOT, board, release=good)
     folder = second.directory / "trials"
     shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_bench.qemu.saved_state import PARTS, SavedState, saved_state
+from holdfast_image.boards import AMD64
 from holdfast_image.build import Image
 from holdfast_image.builder import Builder
 
@@ -32,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def an_image(folder: Path, key: str = "one") -> Image:
-    return Image(folder, key, "qemu-x86-64", "bench", Builder(folder, "tree"), cached=True)
+    return Image(folder, key, "qemu-x86-64", "bench", Builder(folder, "tree", AMD64), cached=True)
 
 
 def test_a_state_is_made_once(tmp_path: Path) -> None:

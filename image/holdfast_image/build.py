@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_image import bench_modules
+from holdfast_image.boards import AMD64, BOARDS, Board
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import (
     cache_directory,
@@ -40,7 +41,6 @@ from holdfast_image.payload import stage_update
 from holdfast_image.progress import Steps
 from holdfast_image.runtime import RuntimeStaging, Snapshot, source_key
 
-BOARDS = ("qemu-x86-64",)
 VARIANTS = ("bench", "release")
 NEEDED_BYTES = 6 << 30
 _KEPT_IMAGES = 4
@@ -144,7 +144,7 @@ def build_image(
     if mirror is None:
         mirror = host_mirror()
     with steps.step("builder tree"):
-        builder = ensure_builder(cache, mirror, log, waiting)
+        builder = ensure_builder(cache, mirror, BOARDS[board].architecture, log, waiting)
 
     def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
@@ -162,7 +162,9 @@ def build_image(
             if not cached:
                 require_root("building the image")
                 require_space(cache, NEEDED_BYTES, "the image")
-                _build(cache, builder, snapshot, log, steps, board, variant, release, source, directory)
+                _build(
+                    cache, builder, snapshot, log, steps, BOARDS[board], variant, release, source, directory
+                )
                 forget_unused(directory, "image.json", _KEPT_IMAGES)
     if cached:
         os.utime(directory)
@@ -179,7 +181,7 @@ def _build(
     snapshot: Snapshot,
     log: Path,
     steps: Steps,
-    board: str,
+    board: Board,
     variant: str,
     release: str,
     source: str,
@@ -189,7 +191,7 @@ def _build(
     for name in ("workspace", "output", "runtime", "modules", "wheel", "apt"):
         if (work / name).exists():
             shutil.rmtree(work / name)
-    for name in ("workspace", "output", "cache", "packages"):
+    for name in ("workspace", "output", f"cache/{board.name}-{variant}", "packages"):
         (work / name).mkdir(parents=True, exist_ok=True)
     staging = RuntimeStaging(cache, builder, snapshot, log)
     with steps.step("Python packages"):
@@ -199,12 +201,13 @@ def _build(
         wheel = staging.wheel(dependencies, requirements, work / "wheel")
         staging.assemble(dependencies, wheel, work / "runtime")
     kernel = None
-    if variant == "bench":
+    # The bench pretends to have the contacts of an e-stop only where the kernel's headers are in the builder tree.
+    if variant == "bench" and board.architecture is AMD64:
         with steps.step("kernel modules"):
             kernel, module = bench_modules.gpio_sim(cache, builder, snapshot, log)
             bench_modules.assemble(kernel, module, work / "modules")
-    with steps.step(f"image {board} ({variant})"):
-        write_apt_configuration(work / "apt", builder.mirror())
+    with steps.step(f"image {board.name} ({variant})"):
+        write_apt_configuration(work / "apt", builder.mirror(), board.archives)
         run_mkosi(builder, snapshot, work, log, board, variant, release)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
@@ -219,12 +222,13 @@ def _build(
         definition = snapshot.root / "image/mkosi.conf"
         archives = work / "packages" / ARCHIVES
         write_contents(output, builder, archives, dependencies, f"{release}+{source}", definition, log)
-    stage_update(output, board, release)
+    stage_update(output, board.name, release)
     for extra in output.iterdir():
         if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline", UPDATE}:
             extra.unlink()
     (output / "image.json").write_text(
-        json.dumps({"key": directory.name, "board": board, "variant": variant, "builder": builder.key}) + "\n"
+        json.dumps({"key": directory.name, "board": board.name, "variant": variant, "builder": builder.key})
+        + "\n"
     )
     directory.parent.mkdir(exist_ok=True)
     output.rename(directory)

@@ -1,7 +1,8 @@
 """The builder tree: Debian 13 with the tools that build the image and run it.
 
 The host's distribution does not matter that way: mkosi, the compiler and QEMU are always the same. It is
-named by a hash over its package list and its mirror.
+named by a hash over its package list and its mirror. There is one for each architecture that images are made for: the
+programs in it are all of the host's, but what it compiles and emulates differs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_image.boards import AMD64, Architecture
 from holdfast_image.cache import content_hash, locked, made_whole, require_space
 from holdfast_image.errors import BuildError, HostError, NetworkError
 from holdfast_image.mirror import SUITE, Mirror, apt_settings
@@ -81,6 +83,7 @@ class Builder:
 
     tree: Path
     key: str
+    architecture: Architecture
 
     def mirror(self) -> Mirror:
         """Return the mirror it was made from, also when mmdebstrap chose it."""
@@ -93,23 +96,25 @@ class Builder:
         return tree_packages((self.tree / "var/lib/dpkg/status").read_text())
 
 
-def builder_key(mirror: Mirror) -> str:
+def builder_key(mirror: Mirror, architecture: Architecture) -> str:
     """Return the name of the tree: it changes with the package list, the suite and the mirror."""
-    return content_hash(Path("/"), [], SUITE, *PACKAGES, *mirror.sources())
+    return content_hash(Path("/"), [], SUITE, *PACKAGES, *architecture.packages, *mirror.sources())
 
 
-def ensure_builder(cache: Path, mirror: Mirror, log: Path, waiting: Callable[[], None]) -> Builder:
-    """Return the builder tree, made first if it is not there.
+def ensure_builder(
+    cache: Path, mirror: Mirror, architecture: Architecture, log: Path, waiting: Callable[[], None]
+) -> Builder:
+    """Return the builder tree for images of an architecture, made first if it is not there.
 
     Raises:
         HostError: no root, no mmdebstrap, or no space.
         NetworkError: the mirror cannot be reached.
         BuildError: mmdebstrap failed for another reason.
     """
-    key = builder_key(mirror)
+    key = builder_key(mirror, architecture)
     tree = cache / f"builder-{key}"
     if tree.is_dir():
-        return Builder(tree, key)
+        return Builder(tree, key, architecture)
     require_root("making the builder tree")
     for program, package in (("mmdebstrap", "mmdebstrap"), ("unshare", "util-linux")):
         if shutil.which(program) is None:
@@ -118,19 +123,21 @@ def ensure_builder(cache: Path, mirror: Mirror, log: Path, waiting: Callable[[],
         if not tree.is_dir():
             require_space(cache, NEEDED_BYTES, "the builder tree")
             with made_whole(tree) as partial:
-                _mmdebstrap(partial, mirror, log)
-    return Builder(tree, key)
+                _mmdebstrap(partial, mirror, architecture, log)
+    return Builder(tree, key, architecture)
 
 
-def _mmdebstrap(tree: Path, mirror: Mirror, log: Path) -> None:
+def _mmdebstrap(tree: Path, mirror: Mirror, architecture: Architecture, log: Path) -> None:
     argv = [
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
         "--variant=apt",
         "--include",
-        ",".join(PACKAGES),
+        ",".join((*PACKAGES, *architecture.packages)),
     ]
+    if architecture.packages:
+        argv.append(f"--architectures={AMD64.name},{architecture.name}")
     argv += ['--aptopt=Acquire::Languages "none"']
     argv += [f"--aptopt={line.rstrip(';')}" for line in apt_settings()]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]

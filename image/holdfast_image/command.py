@@ -8,13 +8,15 @@ from typing import NoReturn
 
 import click
 
-from holdfast_image.build import BOARDS
+from holdfast_image.boards import BOARDS
 from holdfast_image.errors import ImageError, UsageError
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
 )
-board_option = click.option("--board", type=click.Choice(BOARDS), default=BOARDS[0], show_default=True)
+board_option = click.option(
+    "--board", type=click.Choice(list(BOARDS)), default="qemu-x86-64", show_default=True
+)
 mirror_option = click.option(
     "--mirror",
     metavar="URL",

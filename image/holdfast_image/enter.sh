@@ -49,6 +49,15 @@ pivot_root . .
 umount -l .
 cd "$workdir"
 
+# Another processor's programs run by an emulator, in this user namespace only.
+if [ -n "${HOLDFAST_EMULATOR:-}" ]; then
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || {
+        echo "this kernel knows no emulators of a namespace's own; Linux 6.7 does" >&2
+        exit 1
+    }
+    cat "$HOLDFAST_EMULATOR" >/proc/sys/fs/binfmt_misc/register
+fi
+
 "$@" 9<&- &
 child=$!
 { cat <&9 >/dev/null 2>&1 || true; kill -KILL "$child"; } 2>/dev/null &

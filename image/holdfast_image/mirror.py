@@ -92,8 +92,11 @@ def _os_release() -> dict[str, str]:
         return {}
 
 
-def write_apt_configuration(tree: Path, mirror: Mirror) -> None:
-    """Write sources and settings below `tree`, which mkosi lays over its own /etc/apt."""
+def write_apt_configuration(tree: Path, mirror: Mirror, archives: tuple[str, ...] = ()) -> None:
+    """Write sources and settings below `tree`, which mkosi lays over its own /etc/apt.
+
+    `archives` are more suites of the mirror, each with its components.
+    """
     sources = tree / "etc/apt/sources.list.d"
     settings = tree / "etc/apt/apt.conf.d"
     sources.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,7 @@ def write_apt_configuration(tree: Path, mirror: Mirror) -> None:
     if mirror.sources():
         # With a file of this name mkosi writes no sources of its own (a debug archive that few mirrors have).
         (sources / "mkosi.sources").write_text("")
-        signed = [line.replace("deb ", f"deb [signed-by={_KEYRING}] ", 1) for line in mirror.sources()]
+        listed = [*mirror.sources(), *(f"deb {mirror.archive} {archive}" for archive in archives)]
+        signed = [line.replace("deb ", f"deb [signed-by={_KEYRING}] ", 1) for line in listed]
         (sources / "holdfast.list").write_text("".join(f"{line}\n" for line in signed))
     (settings / "90holdfast.conf").write_text("".join(f"{line}\n" for line in apt_settings()))

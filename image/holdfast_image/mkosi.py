@@ -6,6 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
+from holdfast_image.boards import Board
 from holdfast_image.builder import Builder
 from holdfast_image.namespace import Bind, run_in_builder
 from holdfast_image.runtime import Snapshot
@@ -17,20 +18,24 @@ _SEEDS = uuid.UUID("6b1bb1a5-1a66-4d5e-a1f4-6f0b1d6cf0a1")
 
 
 def run_mkosi(
-    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: str, variant: str, version: str
+    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: Board, variant: str, version: str
 ) -> None:
     """Build the image of `version` from the files staged in `work` into its folder `output`.
 
     Raises:
         BuildError: mkosi failed.
     """
-    profiles = [board] + (["bench"] if variant == "bench" else [])
-    trees = ["runtime"] + (["modules"] if variant == "bench" else [])
+    profiles = [*board.profiles, *(["bench"] if variant == "bench" else [])]
+    trees = ["runtime", *(["modules"] if (work / "modules").is_dir() else [])]
     run_in_builder(
         builder.tree,
         [
             *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
-            *("--output-directory=/hf/mkosi/output", "--cache-directory=/hf/mkosi/cache"),
+            # mkosi names its caches by architecture, and throws one away that has other packages.
+            *(
+                "--output-directory=/hf/mkosi/output",
+                f"--cache-directory=/hf/mkosi/cache/{board.name}-{variant}",
+            ),
             *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
             *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
             f"--image-version={version}",
@@ -41,11 +46,12 @@ def run_mkosi(
         [Bind(snapshot.root, "/hf/source"), Bind(work, "/hf/mkosi", writable=True)],
         log=log,
         what="building the image",
+        emulator=board.architecture.emulator,
     )
     run_in_builder(
         builder.tree,
         [
-            "objcopy",
+            board.architecture.tool("objcopy"),
             "-O",
             "binary",
             "--only-section=.cmdline",

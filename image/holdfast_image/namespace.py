@@ -7,6 +7,7 @@ first process reads a pipe that this process holds open, and a kill of it ends e
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from holdfast_image.errors import BuildError, HostError
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _TAIL_LINES = 15
+_EMULATOR = "HOLDFAST_EMULATOR"
+_ALL_IDS = "0 0 4294967295\n"
 _BASE_ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -54,30 +57,60 @@ def start_in_builder(
     workdir: str = "/",
     output: IO[bytes] | int | None = None,
     pass_fds: Sequence[int] = (),
+    emulator: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` inside `tree`; SIGKILL to the process returned ends everything in the namespace.
 
-    Its standard input is the life line: keep the object as long as the command shall run.
+    Its standard input is the life line: keep the object as long as the command shall run. `emulator` is a binfmt.d file
+    in the tree: what it names runs another processor's programs, for this command only.
 
     Raises:
-        HostError: not root.
+        HostError: not root, or there are no user namespaces for an emulator.
     """
     require_root("running programs of the builder tree")
     arguments = [str(tree), workdir]
     for bind in binds:
         arguments += ["rw" if bind.writable else "ro", str(bind.source), bind.target]
-    return subprocess.Popen(
-        [
-            *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--"),
-            *("sh", str(_ENTER), *arguments, "--", *argv),
-        ],
+    command = [
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--"),
+        *("sh", str(_ENTER), *arguments, "--", *argv),
+    ]
+    if emulator is not None:
+        # The kernel asks an emulator of its user namespace (Linux 6.7): the host's own settings stay as they are.
+        told = f"echo; exec >&2; read -r _; exec {shlex.join(command)}"
+        command = ["unshare", "--user", "--", "sh", "-c", told]
+    process = subprocess.Popen(
+        command,
         stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.STDOUT if output is not None else None,
-        env={**_BASE_ENVIRONMENT, **(environment or {})},
+        stdout=output if emulator is None else subprocess.PIPE,
+        stderr=output,
+        env={**_BASE_ENVIRONMENT, **(environment or {}), _EMULATOR: emulator or ""},
         pass_fds=tuple(pass_fds),
         start_new_session=True,
     )
+    if emulator is not None:
+        _map_all_ids(process)
+    return process
+
+
+def _map_all_ids(process: subprocess.Popen[bytes]) -> None:
+    """Give the user namespace of a process that waits for it the ids that this one has, and let it go on."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process has no pipes to wait at")
+    try:
+        with process.stdout as says_it_is_there:
+            says_it_is_there.readline()
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{process.pid}/{name}").write_text(_ALL_IDS)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    except OSError as error:
+        process.kill()
+        process.wait()
+        raise HostError(
+            f"cannot run another processor's programs in a user namespace: {error.strerror}; "
+            "does this kernel allow user namespaces?"
+        ) from error
 
 
 def run_in_builder(
@@ -89,15 +122,18 @@ def run_in_builder(
     what: str,
     environment: Mapping[str, str] | None = None,
     workdir: str = "/",
+    emulator: str | None = None,
 ) -> None:
-    """Run `argv` inside `tree` to its end, its output appended to `log`.
+    """Run `argv` inside `tree` to its end, its output appended to `log`; see `start_in_builder`.
 
     Raises:
         HostError: not root.
         BuildError: it failed; the message says `what` and has the end of the log.
     """
     with log.open("ab") as output:
-        process = start_in_builder(tree, argv, binds, environment=environment, workdir=workdir, output=output)
+        process = start_in_builder(
+            tree, argv, binds, environment=environment, workdir=workdir, output=output, emulator=emulator
+        )
         try:
             status = process.wait()
         except BaseException:

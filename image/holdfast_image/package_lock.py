@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_image.boards import AMD64, BOARDS
 from holdfast_image.errors import LockError
 from holdfast_image.packages import Package, listing, read_listing
 
@@ -34,7 +35,9 @@ class PackageLock:
     @property
     def builder_file(self) -> Path:
         """Where the builder tree's packages are locked."""
-        return self.repository / _FOLDER / "builder.txt"
+        architecture = BOARDS[self.board].architecture
+        suffix = "" if architecture is AMD64 else f"-{architecture.name}"
+        return self.repository / _FOLDER / f"builder{suffix}.txt"
 
     def differences(self, image: Sequence[Package], builder: Sequence[Package]) -> list[str]:
         """Return one line for each package that is not as it is locked; none if the lock is met.

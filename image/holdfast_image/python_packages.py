@@ -13,14 +13,12 @@ from holdfast_image.errors import BuildError, HostError, NetworkError
 from holdfast_image.namespace import tail_of
 
 PYTHON_VERSION = "3.13"
-# glibc of Debian 13 is newer than the newest tag that wheels are published for.
-_PLATFORM = "x86_64-manylinux_2_39"
 # Part of the names of installed trees: those of before have records of programs.
 _NO_PROGRAMS = "without programs"
 _NETWORK_SIGNS = ("Failed to fetch", "error sending request", "dns error", "Could not connect", "timed out")
 
 
-def installed(cache: Path, project: Path, log: Path, kind: str, selection: list[str]) -> Path:
+def installed(cache: Path, project: Path, log: Path, kind: str, selection: list[str], platform: str) -> Path:
     """Return a folder of the cache with locked packages installed for the image's Python.
 
     Args:
@@ -29,6 +27,7 @@ def installed(cache: Path, project: Path, log: Path, kind: str, selection: list[
         log: takes what uv says.
         kind: begins the folder's name.
         selection: options of `uv export`.
+        platform: of the wheels, as in their names.
 
     Raises:
         HostError: there is no uv.
@@ -37,7 +36,7 @@ def installed(cache: Path, project: Path, log: Path, kind: str, selection: list[
     """
     exported = _uv(project, log, "export", "--frozen", "--no-header", "--no-annotate", *selection)
     requirements = "".join(line for line in exported.splitlines(keepends=True) if not line.startswith("-e"))
-    key = content_hash(Path("/"), [], PYTHON_VERSION, _PLATFORM, _NO_PROGRAMS, requirements)
+    key = content_hash(Path("/"), [], PYTHON_VERSION, platform, _NO_PROGRAMS, requirements)
     target = cache / f"{kind}-{key}"
     if target.is_dir():
         return target
@@ -48,7 +47,7 @@ def installed(cache: Path, project: Path, log: Path, kind: str, selection: list[
             project,
             log,
             *("pip", "install", "--cache-dir", str(cache / "uv"), "--python-version", PYTHON_VERSION),
-            *("--python-platform", _PLATFORM, "--only-binary", ":all:", "--require-hashes", "--no-deps"),
+            *("--python-platform", platform, "--only-binary", ":all:", "--require-hashes", "--no-deps"),
             *("--link-mode", "copy", "--target", str(partial), "--requirement", str(listed)),
         )
         remove_programs(partial)

@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_image.boards import AMD64
 from holdfast_image.builder import Builder
 from holdfast_image.cache import content_hash, files_below, made_whole
 from holdfast_image.errors import BuildError
@@ -82,14 +83,15 @@ class RuntimeStaging:
 
     def dependencies(self) -> Path:
         """Return a folder with every locked dependency installed for the image's Python."""
-        return self._installed("site", ["--no-default-groups", "--no-emit-project"])
+        platform = self._builder.architecture.wheels
+        return self._installed("site", ["--no-default-groups", "--no-emit-project"], platform)
 
     def build_requirements(self) -> Path:
         """Return a folder with what builds our own package."""
-        return self._installed("build-site", ["--only-group", "build"])
+        return self._installed("build-site", ["--only-group", "build"], AMD64.wheels)
 
     def wheel(self, dependencies: Path, requirements: Path, target: Path) -> Path:
-        """Build our own wheel with the builder tree's compiler into the folder `target`.
+        """Build our own wheel with the builder tree's compiler for the image's processor into the folder `target`.
 
         The CMake folder stays in the cache: only what changed is compiled again.
         """
@@ -117,6 +119,7 @@ class RuntimeStaging:
                 *("--disable-pip-version-check", "--wheel-dir=/hf/wheel"),
                 "--config-settings=build-dir=/hf/cmake",
                 f"--config-settings=cmake.define.WASMTIME_LIBRARY=/hf/site/{libraries[0].relative_to(dependencies)}",
+                *self._cross_settings(),
                 "/hf/source",
             ],
             [
@@ -128,10 +131,34 @@ class RuntimeStaging:
             ],
             log=self._log,
             what="building the runtime",
-            environment={"PYTHONPATH": "/hf/requirements", "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={
+                "PYTHONPATH": "/hf/requirements",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **self._cross_environment(),
+            },
         )
         (wheel,) = target.glob("holdfast-*.whl")
         return wheel
+
+    def _cross_settings(self) -> list[str]:
+        """Return what tells CMake that it compiles for another processor than it runs on."""
+        tools = self._builder.architecture.tools
+        if tools is None:
+            return []
+        definitions = {
+            "CMAKE_SYSTEM_NAME": "Linux",
+            "CMAKE_SYSTEM_PROCESSOR": tools.split("-", 1)[0],
+            "CMAKE_CXX_COMPILER": self._builder.architecture.tool("g++"),
+            "CMAKE_STRIP": self._builder.architecture.tool("strip"),
+        }
+        return [f"--config-settings=cmake.define.{name}={value}" for name, value in definitions.items()]
+
+    def _cross_environment(self) -> dict[str, str]:
+        """Return what lets pkg-config find that processor's libraries."""
+        tools = self._builder.architecture.tools
+        if tools is None:
+            return {}
+        return {"PKG_CONFIG_LIBDIR": f"/usr/lib/{tools}/pkgconfig:/usr/share/pkgconfig"}
 
     def assemble(self, dependencies: Path, wheel: Path, tree: Path) -> None:
         """Lay the image's files out below `tree`."""
@@ -192,8 +219,8 @@ class RuntimeStaging:
             what="compiling Python to byte code",
         )
 
-    def _installed(self, kind: str, selection: list[str]) -> Path:
-        return installed(self._cache, self._snapshot.root, self._log, kind, selection)
+    def _installed(self, kind: str, selection: list[str], platform: str) -> Path:
+        return installed(self._cache, self._snapshot.root, self._log, kind, selection, platform)
 
 
 def _link(source: str, target: str) -> str:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from holdfast_image.errors import UsageError
-from holdfast_image.guest.boot_loader import Installed, SystemdBoot, running_version
+from holdfast_image.guest.boot_loader import running_version
 from holdfast_image.guest.fallback import condemn
+from holdfast_image.guest.systemd_boot import SystemdBoot
+from holdfast_image.guest.version_files import Installed
 from holdfast_image.guest.versions import Memory
 
 VARIABLE = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"

@@ -12,13 +12,15 @@ import pytest
 from disk_images import EFI_PROGRAMS
 
 from holdfast.errors import RefusedError
-from holdfast_image.guest.boot_loader import Installed
 from holdfast_image.guest.install import LIST, install
+from holdfast_image.guest.version_files import Installed
 from holdfast_image.guest.versions import Memory
 from holdfast_image.payload import stage_update, write_list
 from holdfast_image.signing import Owner
 
-TRANSFERS = Path(__file__).parents[1] / "mkosi.extra/usr/lib/sysupdate.d"
+IMAGE = Path(__file__).parents[1]
+TRANSFERS = Path("mkosi.extra/usr/lib/sysupdate.d")
+BOOT_LOADERS = ("systemd-boot", "u-boot")
 BOARD = "qemu-x86-64"
 ROOT_ID = "e9972040e53727a42d9aba1573450f8c"
 
@@ -32,6 +34,7 @@ class Loader:
         self.versions = list(versions)
         self.withdrawn = list(damaged)
         self.secure_boot = secure_boot
+        self.trials: list[str] = []
 
     def installed(self) -> list[Installed]:
         return self.versions
@@ -47,6 +50,9 @@ class Loader:
 
     def starts_only_signed(self) -> bool:
         return self.secure_boot
+
+    def begin_trial(self, version: str) -> None:
+        self.trials.append(version)
 
     def mark_good(self) -> None:
         raise NotImplementedError
@@ -88,6 +94,7 @@ def test_the_slot_of_a_damaged_version_is_free_before_anything_is_written(
     loader = Loader(Installed("1.0.0", running=True), damaged=("1.1.0",))
     install(update, loader, memory, BOARD, lambda _, version: done.append(f"write {version}"), done.append)
     assert done == ["1.1.0", "write 1.1.0"]
+    assert loader.trials == ["1.1.0"]
     assert loader.damaged() == []
 
 
@@ -97,6 +104,7 @@ def test_a_refused_install_leaves_the_damaged_version_as_it_is(update: Path, mem
     with pytest.raises(RefusedError):
         install(update, loader, memory, BOARD, lambda *_: None, pytest.fail)
     assert loader.damaged() == ["0.9.0"]
+    assert loader.trials == []
 
 
 def test_a_newer_version_is_installed(update: Path, memory: Memory) -> None:
@@ -174,10 +182,14 @@ def test_where_firmware_checks_signatures_a_kernel_without_one_is_refused(
     assert install(update, loader, memory, BOARD, lambda *_: None, lambda _: None) == "1.1.0"
 
 
-def test_every_file_of_an_update_is_transferred_the_kernel_last(update: Path) -> None:
+@pytest.mark.parametrize("boot_loader", BOOT_LOADERS)
+def test_every_file_of_an_update_is_transferred_the_kernel_last(update: Path, boot_loader: str) -> None:
     files = {file.name for file in update.iterdir()} - {LIST}
     last = ""
-    for transfer in sorted(TRANSFERS.iterdir()):
+    folders = (IMAGE / TRANSFERS, IMAGE / "mkosi.profiles" / boot_loader / TRANSFERS)
+    for transfer in sorted(
+        (file for folder in folders for file in folder.iterdir()), key=lambda file: file.name
+    ):
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(transfer)
         pattern = re.escape(parser["Source"]["MatchPattern"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast_image.boards import AMD64, ARM64
 from holdfast_image.builder import builder_key
 from holdfast_image.errors import UsageError
 from holdfast_image.mirror import Mirror, mirror_of, named_mirror, write_apt_configuration
@@ -36,9 +37,11 @@ def test_named_mirror_must_be_a_url(url: str) -> None:
         named_mirror(url)
 
 
-def test_builder_differs_by_mirror() -> None:
-    assert builder_key(named_mirror("http://one.test/")) != builder_key(named_mirror("http://two.test/"))
-    assert builder_key(named_mirror("http://one.test/")) == builder_key(named_mirror("http://one.test"))
+def test_builder_differs_by_mirror_and_by_what_it_compiles_for() -> None:
+    one = builder_key(named_mirror("http://one.test/"), AMD64)
+    assert one != builder_key(named_mirror("http://two.test/"), AMD64)
+    assert one != builder_key(named_mirror("http://one.test/"), ARM64)
+    assert one == builder_key(named_mirror("http://one.test"), AMD64)
 
 
 def test_image_packages_are_checked_against_debian_keys(tmp_path: Path) -> None:
@@ -49,3 +52,12 @@ def test_image_packages_are_checked_against_debian_keys(tmp_path: Path) -> None:
         "http://mirror.test/security trixie-security main",
     ]
     assert all(line.startswith("deb [signed-by=/") for line in lines)
+
+
+def test_a_board_takes_more_suites_from_the_same_mirror(tmp_path: Path) -> None:
+    write_apt_configuration(tmp_path, Mirror("http://mirror.test/debian"), ("trixie-backports main",))
+    lines = (tmp_path / "etc/apt/sources.list.d/holdfast.list").read_text().splitlines()
+    assert [line.split("] ")[1] for line in lines] == [
+        "http://mirror.test/debian trixie main",
+        "http://mirror.test/debian trixie-backports main",
+    ]

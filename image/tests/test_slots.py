@@ -86,9 +86,12 @@ def test_the_initrd_mounts_what_the_robot_makes() -> None:
 
 
 def test_the_first_version_is_counted_too() -> None:
+    profile = IMAGE / "mkosi.profiles/systemd-boot"
     format_of_name = re.search(
-        r"^UnifiedKernelImageFormat=(.*)$", (IMAGE / "mkosi.conf").read_text(), re.MULTILINE
+        r"^UnifiedKernelImageFormat=(.*)$", (profile / "mkosi.conf").read_text(), re.MULTILINE
     )
     assert format_of_name is not None
-    assert format_of_name[1] == "%i_%v+&c", "guest/boot_loader.py and the transfer files know no other names"
-    assert (IMAGE / "mkosi.extra/etc/kernel/tries").read_text() == "3\n"
+    assert format_of_name[1] == "%i_%v+&c", (
+        "guest/version_files.py and the transfer files know no other names"
+    )
+    assert (profile / "mkosi.extra/etc/kernel/tries").read_text() == "3\n"

@@ -38,6 +38,13 @@ _REFRESH_S = 0.25
 )
 @click.option("--host", is_flag=True, help="Without a virtual machine: the same processes here, in seconds.")
 @click.option(
+    "--board",
+    metavar="NAME",
+    default="qemu-x86-64",
+    show_default=True,
+    help="Whose image the machine runs; `holdfast image build --help` lists them.",
+)
+@click.option(
     "--robot",
     "robot_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -55,6 +62,7 @@ _REFRESH_S = 0.25
 def up(
     once: bool,
     host: bool,
+    board: str,
     robot_file: Path | None,
     controller: Path | None,
     seconds: float,
@@ -67,7 +75,7 @@ def up(
     Example: holdfast up --host --robot examples/robots/quadruped.toml --controller examples/controllers/sine_joints.wat
     """
     report = _reporter(as_json)
-    result = run(_up(host, robot_file, controller, once, seconds, report), as_json=as_json)
+    result = run(_up(host, board, robot_file, controller, once, seconds, report), as_json=as_json)
     if result is not None and as_json:
         print_json(result)
     elif result is not None:
@@ -84,7 +92,7 @@ def _reporter(as_json: bool) -> Report:
     return report
 
 
-def _session(host: bool, robot_file: Path | None) -> Session:
+def _session(host: bool, board: str, robot_file: Path | None) -> Session:
     file = robot_file or _example("robots", "arm.toml")
     config = load_robot_config(file, {})  # a mistake in it is told before anything is built or booted
     if host:
@@ -95,7 +103,7 @@ def _session(host: bool, robot_file: Path | None) -> Session:
         raise click.UsageError(
             f"virtual machines need the repository's bench ({error}); try --host"
         ) from error
-    session: Session = module.VmSession(robot_id=config.robot.id, robot_file=robot_file)
+    session: Session = module.VmSession(robot_id=config.robot.id, robot_file=robot_file, board=board)
     return session
 
 
@@ -105,6 +113,7 @@ def _example(folder: str, name: str) -> Path:
 
 async def _up(
     host: bool,
+    board: str,
     robot_file: Path | None,
     controller: Path | None,
     once: bool,
@@ -112,7 +121,7 @@ async def _up(
     report: Report,
 ) -> dict[str, Any] | None:
     """Start, run and stop; returns the figures of a self-check."""
-    session = _session(host, robot_file)
+    session = _session(host, board, robot_file)
     controller = controller or _example("controllers", "sine.wat")
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - a coroutine that runs has a task

@@ -18,7 +18,7 @@ from holdfast_bench.labgrid.errors import LabgridError
 from holdfast_bench.labgrid.link import ANSWER_LIMIT_S, LabgridLink
 from holdfast_bench.labgrid.shell import VirtualShell
 from holdfast_bench.qemu import MachineError, Vm
-from holdfast_bench.qemu.machine import MACHINE
+from holdfast_bench.qemu.platform import PC
 from holdfast_image.build import Image
 from holdfast_image.namespace import tail_of
 
@@ -147,7 +147,7 @@ class LabgridVm(Vm):
         """Return what the environment file is filled with."""
         return {
             "LG_ROBOT_DRIVERS": str(_DRIVERS),
-            "LG_ROBOT_MACHINE": MACHINE,
+            "LG_ROBOT_MACHINE": PC.machine,
             "LG_ROBOT_CPU": self._cpu(),
             "LG_ROBOT_MEMORY": f"{self._memory_mib}M",
             "LG_ROBOT_ARGUMENTS": shlex.join(self._devices()),

@@ -18,10 +18,10 @@ import sys
 import threading
 from pathlib import Path
 
+from holdfast_bench.qemu.platform import PC
 from holdfast_bench.qemu.process import FIRST_PASSED_FD, FOLDER, IMAGE
 from holdfast_image.namespace import Bind, start_in_builder, tail_of
 
-_PROGRAM = "qemu-system-x86_64"
 _BLOCK = 65536
 
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     tree, image, folder = (Path(argument) for argument in arguments[:3])
     options = arguments[3:]
     if "-qmp" not in options:
-        return start_in_builder(tree, [_PROGRAM, *options], output=1).wait()
+        return start_in_builder(tree, [PC.program, *options], output=1).wait()
     binds = [Bind(folder, FOLDER, writable=True), Bind(image, IMAGE)]
     binds += [Bind(place, str(place), writable=True) for place in socket_folders(options)]
     ours, theirs = socket.socketpair()
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         ]
         process = start_in_builder(
             tree,
-            [_PROGRAM, *monitor_by_descriptor(options, passed[0])],
+            [PC.program, *monitor_by_descriptor(options, passed[0])],
             binds,
             workdir=FOLDER,
             output=output,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
+from holdfast_bench.qemu.platform import platform_of
 from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess
 from holdfast_image.build import Image
 
@@ -19,7 +20,7 @@ def choose_accelerator(image: Image) -> str:
 
     The answer is kept in the image's cache for this boot of the host.
     """
-    if not Path("/dev/kvm").exists():
+    if not platform_of(image.board).runs_here or not Path("/dev/kvm").exists():
         return "tcg"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     memory = image.builder.tree.with_name(f"kvm-{image.builder.key}.json")

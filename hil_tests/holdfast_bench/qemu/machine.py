@@ -19,6 +19,7 @@ from holdfast_bench.facade import MANAGEMENT, OUTSIDE
 from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
+from holdfast_bench.qemu.platform import platform_of
 from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, QemuProcess, credential_arguments
 from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES, KEY, MEMORY, SavedState, move_parts
 from holdfast_bench.qemu.ssh import Ssh
@@ -27,18 +28,12 @@ from holdfast_image.cache import require_space
 from holdfast_image.errors import HostError
 from holdfast_image.namespace import Bind, run_in_builder
 
-_FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _SECURE_BOOT_FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
-_FIRMWARE_VARIABLES = "usr/share/OVMF/OVMF_VARS_4M.fd"
 # Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
 # written.
 _DISK_BYTES = 6 << 30
 _NEEDED_BYTES = 4 << 30
 _UNLIMITED = 1 << 40
-MACHINE = "q35,sata=off,smbus=off"
-EMULATED_PROCESSOR = "max,erms=off,fsrm=off"
-"""A processor that announces fast string instructions makes kernel and libc copy with `rep movsb`, which is emulated
-byte by byte."""
 _LINKS = (MANAGEMENT, OUTSIDE)
 
 
@@ -67,6 +62,7 @@ class Vm:
         checks signatures; without keys of its own it takes those that the image brings along.
         """
         self.image = image
+        self._platform = platform_of(image.board)
         self.folder = folder.absolute()
         self._credentials = dict(credentials or {})
         self._processors = processors
@@ -234,11 +230,11 @@ class Vm:
             raise MachineError(str(error)) from error
         if self._wanted_accelerator == "auto":
             self.accelerator = choose_accelerator(self.image)
-        if self._start_from is None:
-            variables = self.image.builder.tree / _FIRMWARE_VARIABLES
-        else:
-            variables = self._start_from.folder / FIRMWARE_VARIABLES
-        shutil.copyfile(variables, self.folder / FIRMWARE_VARIABLES)
+        if self._start_from is not None:
+            shutil.copyfile(self._start_from.folder / FIRMWARE_VARIABLES, self.folder / FIRMWARE_VARIABLES)
+        elif self._platform.variables is not None:
+            variables = self.image.builder.tree / self._platform.variables
+            shutil.copyfile(variables, self.folder / FIRMWARE_VARIABLES)
         self._make_overlay()
 
     def _binds(self) -> list[Bind]:
@@ -261,7 +257,16 @@ class Vm:
 
     def _arguments(self) -> list[str]:
         return [
-            *("-machine", MACHINE, "-cpu", self._cpu(), "-m", str(self._memory_mib), "-display", "none"),
+            *(
+                "-machine",
+                self._platform.machine,
+                "-cpu",
+                self._cpu(),
+                "-m",
+                str(self._memory_mib),
+                "-display",
+                "none",
+            ),
             *self._devices(),
             *(
                 "-chardev",
@@ -272,20 +277,18 @@ class Vm:
         ]
 
     def _cpu(self) -> str:
-        return "host" if self.accelerator == "kvm" else EMULATED_PROCESSOR
+        return "host" if self.accelerator == "kvm" else self._platform.processor
 
     def _devices(self) -> list[str]:
         """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""
         credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
-        firmware = _SECURE_BOOT_FIRMWARE if self._secure_boot else _FIRMWARE
         # Only firmware in system management mode may write its variables then: the robot's own root may not.
         protected = ("-global", "driver=cfi.pflash01,property=secure,value=on") if self._secure_boot else ()
         return [
             *("-name", self.folder.name, "-smp", str(self._processors), "-nodefaults"),
             *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
             *protected,
-            *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={firmware}"),
-            *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),
+            *self._firmware(),
             *disk_arguments(cache="none"),
             # Management: nothing but ssh from the host.
             *("-netdev", f"user,id={MANAGEMENT},net=10.0.2.0/24,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
@@ -293,7 +296,16 @@ class Vm:
             *("-netdev", f"user,id={OUTSIDE},net=10.0.3.0/24"),
             *("-device", f"virtio-net-pci,netdev={OUTSIDE},mac=52:54:00:00:03:0f"),
             *("-device", "virtio-rng-pci"),
-            *credential_arguments(credentials),
+            *credential_arguments(credentials, self._platform.passes_smbios),
+        ]
+
+    def _firmware(self) -> list[str]:
+        if self._platform.variables is None:
+            return ["-bios", self._platform.firmware]
+        code = _SECURE_BOOT_FIRMWARE if self._secure_boot else self._platform.firmware
+        return [
+            *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
+            *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),
         ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from holdfast_bench.qemu.errors import MachineError
 from holdfast_bench.qemu.monitor import Monitor
+from holdfast_bench.qemu.platform import platform_of
 from holdfast_image.build import Image
 from holdfast_image.namespace import Bind, start_in_builder, tail_of
 
@@ -49,7 +50,7 @@ class QemuProcess:
             return ours, numbers[-1]
 
         pinned = () if processor is None else ("taskset", "--cpu-list", str(processor))
-        argv = [*pinned, "qemu-system-x86_64", *arguments]
+        argv = [*pinned, platform_of(image.board).program, *arguments]
         monitor, number = pair()
         argv += ["-chardev", f"socket,id=qmp,fd={number}", "-mon", "chardev=qmp,mode=control"]
         if ports:
@@ -116,9 +117,14 @@ class QemuProcess:
         return tail_of(self.log)
 
 
-def credential_arguments(credentials: Mapping[str, str]) -> list[str]:
-    """Return the options that give the guest systemd credentials, by SMBIOS strings (type 11)."""
+def credential_arguments(credentials: Mapping[str, str], smbios: bool = True) -> list[str]:
+    """Return the options that give the guest systemd credentials, by SMBIOS strings (type 11) or by QEMU's fw_cfg."""
     arguments = []
+    if not smbios:
+        for name, value in credentials.items():
+            text = value.replace(",", ",,")
+            arguments += ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},string={text}"]
+        return arguments
     for name, value in credentials.items():
         text = base64.b64encode(value.encode()).decode()
         arguments += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={text}"]

@@ -23,7 +23,7 @@ from typing import Any
 from holdfast_bench.guest.scenario import LOAD_DRIVE
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
-from holdfast_bench.qemu.machine import EMULATED_PROCESSOR, MACHINE
+from holdfast_bench.qemu.platform import PC
 from holdfast_bench.qemu.process import FOLDER, IMAGE, QemuProcess, credential_arguments
 from holdfast_bench.qemu.processor import own_processor
 from holdfast_image.build import Image
@@ -112,9 +112,9 @@ def _arguments(image: Image) -> list[str]:
     # Of the image's file the guest changes a private copy.
     file = f"mem-path={IMAGE}/image.raw,size={size},share=off,readonly=on,rom=off"
     return [
-        *("-machine", f"{MACHINE},nvdimm=on", "-m", f"{_MEMORY_MIB}M,slots=1,maxmem=16G"),
+        *("-machine", f"{PC.machine},nvdimm=on", "-m", f"{_MEMORY_MIB}M,slots=1,maxmem=16G"),
         *("-object", f"memory-backend-file,id=disk,{file}", "-device", "nvdimm,memdev=disk"),
-        *("-cpu", EMULATED_PROCESSOR, "-smp", "1", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-cpu", PC.processor, "-smp", "1", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", *_REPEATED),
         *("-kernel", f"{IMAGE}/image.vmlinuz", "-initrd", f"{IMAGE}/image.initrd"),
         # Kernel messages show the guest's clock.

@@ -158,6 +158,7 @@ def install(
         (free or _free)(damaged)
         loader.forget_damaged(damaged)
     (transfer or _transfer)(update.folder, update.version)
+    loader.begin_trial(update.version)
     return update.version
 
 

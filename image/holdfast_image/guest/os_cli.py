@@ -14,8 +14,9 @@ from holdfast.command import console, fail, json_option, print_json
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast_image.errors import ImageError
 from holdfast_image.guest import factory_reset
-from holdfast_image.guest.boot_loader import boot_loader, secure_boot
+from holdfast_image.guest.boot_loader import boot_loader
 from holdfast_image.guest.install import install
+from holdfast_image.guest.systemd_boot import secure_boot
 from holdfast_image.guest.versions import robot_memory
 
 _BOARD = Path("/usr/lib/holdfast/board")

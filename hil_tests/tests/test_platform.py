@@ -1,0 +1,29 @@
+"""How a machine is made for a board's image."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast_bench.qemu.errors import MachineError
+from holdfast_bench.qemu.platform import VIRTUAL_BOARDS, platform_of
+from holdfast_bench.qemu.process import credential_arguments
+from holdfast_image.boards import BOARDS
+
+
+def test_every_board_that_is_run_can_be_built() -> None:
+    assert set(VIRTUAL_BOARDS) <= set(BOARDS)
+    for board in VIRTUAL_BOARDS:
+        assert platform_of(board).runs_here == (BOARDS[board].architecture.name == "amd64")
+
+
+def test_a_board_that_qemu_has_no_machine_for_is_named_with_those_it_has() -> None:
+    with pytest.raises(MachineError, match="no machine for toaster; there are some for qemu-x86-64"):
+        platform_of("toaster")
+
+
+def test_credentials_keep_their_commas_where_options_are_split_at_them() -> None:
+    assert credential_arguments({"a": "x,y\n"}, smbios=False) == [
+        "-fw_cfg",
+        "name=opt/io.systemd.credentials/a,string=x,,y\n",
+    ]
+    assert credential_arguments({"a": "x,y\n"})[0] == "-smbios"

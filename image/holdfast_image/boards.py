@@ -1,0 +1,73 @@
+"""The boards that an image can be made for, and what their processors ask of the builder tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of processor."""
+
+    name: str
+    """What Debian and mkosi's caches call it."""
+    wheels: str
+    """The platform of its Python packages. glibc of Debian 13 is newer than the newest tag that wheels have."""
+    packages: tuple[str, ...] = ()
+    """What its builder tree has besides what all have."""
+    tools: str | None = None
+    """The GNU name that its compiler's name begins with; None: it is the builder tree's own architecture."""
+    emulator: str | None = None
+    """The binfmt.d file of what runs its programs in the builder tree; None: nothing is needed."""
+
+    def tool(self, name: str) -> str:
+        """Return what the builder tree calls a program of the compiler's for this architecture."""
+        return name if self.tools is None else f"{self.tools}-{name}"
+
+
+AMD64 = Architecture("amd64", "x86_64-manylinux_2_39")
+ARM64 = Architecture(
+    "arm64",
+    "aarch64-manylinux_2_39",
+    packages=(
+        # the runtime, compiled by the builder tree's own architecture
+        "g++-aarch64-linux-gnu",
+        "libsystemd-dev:arm64",
+        "libtomlplusplus-dev:arm64",
+        "liburdfdom-dev:arm64",
+        # the image: package scripts run emulated; U-Boot's scripts
+        "qemu-user",
+        "u-boot-tools",
+        # the virtual robot
+        "qemu-efi-aarch64",
+        "qemu-system-arm",
+        "u-boot-qemu",
+    ),
+    tools="aarch64-linux-gnu",
+    emulator="/usr/share/qemu/binfmt.d/qemu-aarch64.conf",
+)
+
+
+_BACKPORTS = "trixie-backports main"
+
+
+@dataclass(frozen=True)
+class Board:
+    """What an image is made for."""
+
+    name: str
+    architecture: Architecture
+    profiles: tuple[str, ...]
+    """The mkosi profiles of its image, the one that tells two boards apart last."""
+    archives: tuple[str, ...] = ()
+    """Suites and components of Debian's archive that it needs packages of besides the stable release's."""
+
+
+BOARDS = {
+    board.name: board
+    for board in (
+        Board("qemu-x86-64", AMD64, ("systemd-boot", "qemu-x86-64")),
+        Board("qemu-arm64", ARM64, ("arm64", "systemd-boot", "qemu-arm64"), (_BACKPORTS,)),
+        Board("pi", ARM64, ("arm64", "u-boot", "pi"), (_BACKPORTS, "trixie non-free-firmware")),
+    )
+}

@@ -1,0 +1,67 @@
+"""systemd-boot: it keeps its counters in the names of the files (Automatic Boot Assessment, UAPI.2).
+
+It takes a try off before it starts a version, and prefers every version that has tries left or has proved itself to one
+that has none, then the newest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from holdfast_image.guest.version_files import Installed, VersionFile, VersionFiles
+
+_COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+VARIABLES = Path("/sys/firmware/efi/efivars")
+_BLESS = "/usr/lib/systemd/systemd-bless-boot"
+
+
+class SystemdBoot:
+    """systemd-boot, with its unified kernel images in the EFI system partition `esp`."""
+
+    def __init__(self, running: str, esp: Path, variables: Path = VARIABLES) -> None:
+        """Speak for the version `running`; `variables` is where the kernel shows those of the firmware."""
+        self._running = running
+        self._files = VersionFiles(esp)
+        self._variables = variables
+        self.damaged = self._files.damaged
+        self.forget_damaged = self._files.forget_damaged
+        self.mark_bad = self._files.mark_bad
+
+    def installed(self) -> list[Installed]:
+        """Return the versions in the EFI system partition."""
+        return [
+            Installed(found.version, found.version == self._running, found.left)
+            for found in self._files.all()
+        ]
+
+    def counts(self) -> bool:
+        """Tell whether the file that was booted has the name that systemd-boot gave it when it took a try off."""
+        variable = self._variables / _COUNT_PATH
+        if not variable.is_file():
+            return False
+        # Four bytes of attributes, then UTF-16 with a zero at its end.
+        path = variable.read_bytes()[4:].decode("utf-16-le").rstrip("\0").replace("\\", "/")
+        booted = VersionFile.of(self._files.folder / Path(path).name)
+        return booted is not None and booted.done > 0 and booted.path.is_file()
+
+    def starts_only_signed(self) -> bool:
+        """Tell whether Secure Boot is on."""
+        return secure_boot(self._variables)
+
+    def begin_trial(self, version: str) -> None:
+        """Do nothing: systemd-sysupdate has given the file its tries, and the newest is started first."""
+
+    def mark_good(self) -> None:
+        """Take the counter off the running version's name."""
+        subprocess.run([_BLESS, "good"], check=True)
+
+
+def secure_boot(variables: Path = VARIABLES) -> bool:
+    """Tell whether the firmware checks signatures; one that cannot has no such variable.
+
+    Known also of a robot whose EFI system partition cannot be had.
+    """
+    variable = variables / _SECURE_BOOT
+    return variable.is_file() and variable.read_bytes()[4:] == b"\x01"

@@ -84,7 +84,7 @@ def start_in_builder(
         stdin=subprocess.PIPE,
         stdout=output if emulator is None else subprocess.PIPE,
         stderr=output,
-        env={**_BASE_ENVIRONMENT, **(environment or {}), _EMULATOR: emulator or ""},
+        env={**_BASE_ENVIRONMENT, **(environment or {}), **({_EMULATOR: emulator} if emulator else {})},
         pass_fds=tuple(pass_fds),
         start_new_session=True,
     )

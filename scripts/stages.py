@@ -263,6 +263,13 @@ STAGES: tuple[Stage, ...] = (
         "full",
         lambda: [pytest("test-of-tests", f"{VIRTUAL_TIME}/test_of_the_tests.py")],
     ),
+    Stage(
+        "image-arm",
+        "image",
+        "Images for ARM boards",
+        "full",
+        lambda: [tool("holdfast", "image", "build", "--board", board) for board in ("qemu-arm64", "pi")],
+    ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(
         "cpp-address",

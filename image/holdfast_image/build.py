@@ -43,7 +43,7 @@ from holdfast_image.runtime import RuntimeStaging, Snapshot, source_key
 
 VARIANTS = ("bench", "release")
 NEEDED_BYTES = 6 << 30
-_KEPT_IMAGES = 4
+_KEPT_IMAGES = 6
 _PARTS = ("image.raw", "image.efi", "image.vmlinuz", "image.initrd", "image.manifest")
 _CONTENTS = (PACKAGES, LICENCES, BILL_OF_MATERIALS)
 # Raise it when this package makes something else from the same sources: images of before are not taken from the cache.

@@ -164,6 +164,15 @@ def test_without_a_trial_nothing_is_counted(drive: Drive) -> None:
     assert drive.tries_afterwards() == tries_file("1.1.0", 3)
 
 
+def test_what_a_power_cut_left_under_its_first_name_is_read(drive: Drive) -> None:
+    lay_out(drive, ALL, tries_file("1.1.0", 0))
+    notes = drive.folder / "esp/EFI/holdfast"
+    (notes / "versions.env").rename(notes / "versions.env.partial")
+    assert drive.boot() == went_for("1.0.0", "0.9.0")
+    (notes / "versions.env").write_text("trial=1.1.0\n")
+    assert drive.boot() == went_for("1.0.0", "0.9.0")
+
+
 def test_what_is_no_program_is_passed_over(drive: Drive) -> None:
     lay_out(drive, ALL, tries_file("1.1.0", 1))
     for version, content in (("1.1.0", b"no program"), ("1.0.0", b"MZ" + bytes(4096))):

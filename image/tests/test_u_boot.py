@@ -94,6 +94,14 @@ def test_a_version_marked_bad_is_not_found_by_its_name(esp: Path) -> None:
     assert boot.installed() == [Installed("1.0.0", running=True), Installed("1.1.0", False, 0)]
 
 
+def test_what_a_power_cut_left_under_its_first_name_is_read(esp: Path) -> None:
+    loader(esp, "1.0.0", "1.0.0", good="1.0.0", trial="1.1.0")
+    file = esp / "EFI/holdfast/versions.env"
+    file.rename(file.with_name("versions.env.partial"))
+    UBoot("1.0.0", esp).mark_good()
+    assert starts(esp) == f"good=1.0.0\ngood_crc={EMPTY}\n"
+
+
 def test_a_drive_that_does_not_say_what_is_started_is_told(esp: Path) -> None:
     with pytest.raises(UsageError, match=r"versions\.env is missing"):
         UBoot("1.0.0", esp).installed()

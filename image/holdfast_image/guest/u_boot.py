@@ -102,13 +102,15 @@ class UBoot:
         """Return what U-Boot starts.
 
         Raises:
-            UsageError: the file is missing.
+            UsageError: the file is missing, and what a power cut left of it too.
         """
-        if not self._versions_file.is_file():
-            raise UsageError(
-                f"{self._versions_file} is missing: nobody knows what U-Boot starts; flash the drive anew"
-            )
-        return _read(self._versions_file)
+        partial = self._versions_file.with_name(f"{self._versions_file.name}.partial")
+        for file in (self._versions_file, partial):
+            if file.is_file() and "good" in (versions := _read(file)):
+                return versions
+        raise UsageError(
+            f"{self._versions_file} is missing: nobody knows what U-Boot starts; flash the drive anew"
+        )
 
     def _tries(self) -> int:
         """Return the tries left to the version on trial; none if U-Boot would find none."""

@@ -9,9 +9,12 @@ for name in trial trial_crc good good_crc before before_crc tries tries_of; do s
 setenv check 'if test -n "${crc}"; then crc32 ${ramdisk_addr_r} ${filesize} ${scriptaddr}; itest.l *${scriptaddr} == ${crc}; else true; fi'
 setenv start 'if test -n "${chosen}" && load ${from} ${ramdisk_addr_r} EFI/Linux/holdfast_${chosen}.efi; then if run check; then echo "Holdfast: starting ${chosen}"; bootefi ${ramdisk_addr_r}; else echo "Holdfast: ${chosen} is damaged"; fi; else echo "Holdfast: there is no ${chosen}"; fi'
 
-if load ${from} ${scriptaddr} EFI/holdfast/versions.env; then
-    env import -t ${scriptaddr} ${filesize} trial trial_crc good good_crc before before_crc
-fi
+# FAT does not replace a file in one step: after a power cut there may be only the new one, under the name it had before.
+for file in versions.env versions.env.partial; do
+    if test -z "${good}" && load ${from} ${scriptaddr} EFI/holdfast/${file}; then
+        env import -t ${scriptaddr} ${filesize} trial trial_crc good good_crc before before_crc
+    fi
+done
 if test -n "${trial}"; then
     if load ${from} ${scriptaddr} EFI/holdfast/tries.env; then
         env import -t ${scriptaddr} ${filesize} tries tries_of

@@ -257,16 +257,8 @@ class Vm:
 
     def _arguments(self) -> list[str]:
         return [
-            *(
-                "-machine",
-                self._platform.machine,
-                "-cpu",
-                self._cpu(),
-                "-m",
-                str(self._memory_mib),
-                "-display",
-                "none",
-            ),
+            *("-machine", self._platform.machine, "-cpu", self._cpu()),
+            *("-m", str(self._memory_mib), "-display", "none"),
             *self._devices(),
             *(
                 "-chardev",

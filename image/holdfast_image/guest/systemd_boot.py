@@ -17,24 +17,18 @@ VARIABLES = Path("/sys/firmware/efi/efivars")
 _BLESS = "/usr/lib/systemd/systemd-bless-boot"
 
 
-class SystemdBoot:
+class SystemdBoot(VersionFiles):
     """systemd-boot, with its unified kernel images in the EFI system partition `esp`."""
 
     def __init__(self, running: str, esp: Path, variables: Path = VARIABLES) -> None:
         """Speak for the version `running`; `variables` is where the kernel shows those of the firmware."""
         self._running = running
-        self._files = VersionFiles(esp)
+        super().__init__(esp)
         self._variables = variables
-        self.damaged = self._files.damaged
-        self.forget_damaged = self._files.forget_damaged
-        self.mark_bad = self._files.mark_bad
 
     def installed(self) -> list[Installed]:
         """Return the versions in the EFI system partition."""
-        return [
-            Installed(found.version, found.version == self._running, found.left)
-            for found in self._files.all()
-        ]
+        return [Installed(found.version, found.version == self._running, found.left) for found in self.all()]
 
     def counts(self) -> bool:
         """Tell whether the file that was booted has the name that systemd-boot gave it when it took a try off."""
@@ -43,7 +37,7 @@ class SystemdBoot:
             return False
         # Four bytes of attributes, then UTF-16 with a zero at its end.
         path = variable.read_bytes()[4:].decode("utf-16-le").rstrip("\0").replace("\\", "/")
-        booted = VersionFile.of(self._files.folder / Path(path).name)
+        booted = VersionFile.of(self.folder / Path(path).name)
         return booted is not None and booted.done > 0 and booted.path.is_file()
 
     def starts_only_signed(self) -> bool:

@@ -40,18 +40,15 @@ def versions_file(**versions: str | None) -> str:
     return "".join(f"{name}={version}\n" for name, version in versions.items() if version is not None)
 
 
-class UBoot:
+class UBoot(VersionFiles):
     """U-Boot with our script, and its versions in the EFI system partition `esp`."""
 
     def __init__(self, running: str, esp: Path) -> None:
         """Speak for the version `running`."""
         self._running = running
-        self._files = VersionFiles(esp)
+        super().__init__(esp)
         self._versions_file = esp / "EFI/holdfast/versions.env"
         self._tries_file = esp / "EFI/holdfast/tries.env"
-        self.damaged = self._files.damaged
-        self.forget_damaged = self._files.forget_damaged
-        self.mark_bad = self._files.mark_bad
 
     def installed(self) -> list[Installed]:
         """Return the versions in the EFI system partition; the one on trial with the tries that U-Boot has counted."""
@@ -62,7 +59,7 @@ class UBoot:
                 found.version == self._running,
                 tries if found.version == trial and found.left is None else found.left,
             )
-            for found in self._files.all()
+            for found in self.all()
         ]
 
     def counts(self) -> bool:
@@ -92,7 +89,7 @@ class UBoot:
         )
 
     def _crc(self, version: str) -> str | None:
-        file = self._files.folder / f"holdfast_{version}.efi"
+        file = self.folder / f"holdfast_{version}.efi"
         return crc_of(file) if file.is_file() else None
 
     def _write(self, versions: dict[str, str | None]) -> None:

@@ -76,7 +76,16 @@ def test_a_command_that_hangs_is_killed_and_the_stage_fails(tmp_path: Path) -> N
 
 
 def test_commands_have_no_input_to_wait_for(tmp_path: Path) -> None:
-    [ended] = stages.run([dataclasses.replace(stage("reads", ["cat"]), limit_s=60)], tmp_path)
+    # pytest's own input is /dev/null: here it is a pipe that nobody writes to.
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        [ended] = stages.run([dataclasses.replace(stage("reads", ["cat"]), limit_s=5)], tmp_path)
+    finally:
+        os.dup2(kept, 0)
+        for number in (reading, writing, kept):
+            os.close(number)
     assert ended.passed
 
 

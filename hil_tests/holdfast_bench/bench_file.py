@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from holdfast.toml_positions import KeyPath, key_lines, line_of
-from holdfast_bench.qemu.platform import VIRTUAL_BOARDS
+from holdfast_bench.qemu.platform import VIRTUAL_BOARDS, platform_of
 from holdfast_bench.result import BenchError
 from holdfast_image.build import repository_root
 
@@ -101,6 +101,10 @@ class BenchFile(BaseModel):
             raise ValueError("only QEMU in real time runs another board's image; remove board")
         if self.starts_from_saved_state and self.back_end != "qemu":
             raise ValueError('only a machine of our own can be saved; remove "saved-state"')
+        if self.starts_from_saved_state and platform_of(self.board).variables is None:
+            raise ValueError(
+                f'the firmware of {self.board} keeps no variables to be saved with; remove "saved-state"'
+            )
         if self.clock == "virtual":
             if self.back_end != "qemu" or self.capabilities != {"virtual-time"}:
                 raise ValueError(

@@ -85,6 +85,7 @@ def test_a_capability_that_there_is_not_is_refused(tmp_path: Path) -> None:
         (QEMU + 'robot = "arm.toml"\n', "remove robot"),
         (QEMU + 'board = "toaster"\n', "no machine for toaster; board is one of qemu-x86-64"),
         ('board = "pi"\n' + LABGRID, "runs another board's image; remove board"),
+        ('board = "pi"\n' + QEMU.replace('"shell"]', '"shell", "saved-state"]'), "keeps no variables"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, text: str, sentence: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from holdfast_bench.qemu.errors import MachineError
+from holdfast_bench.qemu.machine import Vm
 from holdfast_bench.qemu.platform import VIRTUAL_BOARDS, platform_of
 from holdfast_bench.qemu.process import credential_arguments
-from holdfast_image.boards import BOARDS
+from holdfast_image.boards import ARM64, BOARDS
+from holdfast_image.build import Image
+from holdfast_image.builder import Builder
 
 
 def test_every_board_that_is_run_can_be_built() -> None:
@@ -27,3 +32,9 @@ def test_credentials_keep_their_commas_where_options_are_split_at_them() -> None
         "name=opt/io.systemd.credentials/a,string=x,,y\n",
     ]
     assert credential_arguments({"a": "x,y\n"})[0] == "-smbios"
+
+
+def test_firmware_that_checks_no_signatures_is_not_taken_for_one_that_does(tmp_path: Path) -> None:
+    image = Image(tmp_path, "key", "pi", "bench", Builder(tmp_path, "key", ARM64), cached=True)
+    with pytest.raises(MachineError, match="no firmware for pi here that checks signatures"):
+        Vm(image, tmp_path / "vm", secure_boot=True)

@@ -28,7 +28,6 @@ from holdfast_image.cache import require_space
 from holdfast_image.errors import HostError
 from holdfast_image.namespace import Bind, run_in_builder
 
-_SECURE_BOOT_FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 # Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
 # written.
 _DISK_BYTES = 6 << 30
@@ -60,9 +59,14 @@ class Vm:
 
         Such a state was saved by a machine of the same image, processors and memory. With `secure_boot` the firmware
         checks signatures; without keys of its own it takes those that the image brings along.
+
+        Raises:
+            MachineError: no firmware for the image's board checks signatures here.
         """
         self.image = image
         self._platform = platform_of(image.board)
+        if secure_boot and self._platform.secure_firmware is None:
+            raise MachineError(f"there is no firmware for {image.board} here that checks signatures")
         self.folder = folder.absolute()
         self._credentials = dict(credentials or {})
         self._processors = processors
@@ -273,7 +277,12 @@ class Vm:
 
     def _devices(self) -> list[str]:
         """Return all options but machine, CPU, memory, display and console, which labgrid writes by itself."""
-        credentials = {"ssh.authorized_keys.root": self.shell.public_key(), **self._credentials}
+        key = self.shell.public_key()
+        credentials = {
+            "ssh.authorized_keys.root": key,
+            "ssh.authorized_keys.admin": key,
+            **self._credentials,
+        }
         # Only firmware in system management mode may write its variables then: the robot's own root may not.
         protected = ("-global", "driver=cfi.pflash01,property=secure,value=on") if self._secure_boot else ()
         return [
@@ -294,7 +303,7 @@ class Vm:
     def _firmware(self) -> list[str]:
         if self._platform.variables is None:
             return ["-bios", self._platform.firmware]
-        code = _SECURE_BOOT_FIRMWARE if self._secure_boot else self._platform.firmware
+        code = self._platform.secure_firmware if self._secure_boot else self._platform.firmware
         return [
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),

@@ -20,6 +20,8 @@ class Platform:
     firmware: str
     variables: str | None
     """A file with the firmware's variables as they leave the factory; None: it keeps none."""
+    secure_firmware: str | None = None
+    """What checks signatures instead of `firmware`; None: there is none."""
     passes_smbios: bool = True
     """Whether the firmware hands QEMU's SMBIOS tables on; U-Boot makes its own."""
 
@@ -33,6 +35,7 @@ PC = Platform(
     True,
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
     "usr/share/OVMF/OVMF_VARS_4M.fd",
+    secure_firmware="/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
 )
 # The processor of a Pi 5; QEMU's `max` signs pointers, which costs an emulator much.
 ARM_UEFI = Platform(
@@ -53,7 +56,7 @@ ARM_U_BOOT = Platform(
     None,
     passes_smbios=False,
 )
-_OF_BOARD = {"qemu-x86-64": PC, "qemu-arm64": ARM_UEFI, "pi": ARM_U_BOOT}
+_OF_BOARD = {"qemu-x86-64": PC, "qemu-arm64": ARM_UEFI, "pi": ARM_U_BOOT, "jetson": ARM_UEFI}
 VIRTUAL_BOARDS = tuple(_OF_BOARD)
 """The boards whose images QEMU can run, first the one that is meant where none is named."""
 

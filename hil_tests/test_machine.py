@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_a_neighbour_gets_to_ssh_and_the_page_and_nothing_else(bench: Bench) -> 
         wait_until("the robot has told of itself", lambda: said(bench, "ls /run/holdfast-console"))
         shown = said(bench, _READ_PAGE)
         assert said(bench, "sed -n 's/^id = \"\\(.*\\)\"/\\1/p' /etc/holdfast/robot.toml") in shown
-        assert "ssh root@192.0.2.1" in shown or "example robot" in shown
+        assert "ssh admin@192.0.2.1" in shown or "example robot" in shown
         before = refused()
         shell.run("systemd-run --quiet --unit=bench-open python3 -m http.server 8080")
         wait_until("somebody listens", lambda: "8080" in said(bench, "ss -lntH"))
@@ -136,6 +137,21 @@ def test_nobody_has_a_password(bench: Bench) -> None:
     hashes = said(bench, "cut -d: -f2 /etc/shadow").splitlines()
     assert all(entry.startswith(("!", "*")) for entry in hashes)
     assert "passwordauthentication no" in said(bench, "sshd -T")
+
+
+def test_root_logs_in_for_the_bench_only(bench: Bench) -> None:
+    asked = "sshd -T | sed -n 's/^permitrootlogin //p'"
+    assert said(bench, asked) in {"prohibit-password", "without-password"}
+    # A release is without the bench's file.
+    without = "mount --bind /dev/null /etc/ssh/sshd_config.d/05-bench.conf"
+    assert said(bench, f"unshare --mount sh -c {shlex.quote(f'{without} && {asked}')}") == "no"
+
+
+def test_who_logs_in_sees_the_robot_and_may_do_everything_by_sudo(bench: Bench) -> None:
+    admin = "runuser --user admin -- "
+    assert said(bench, f"{admin} sudo --non-interactive id --user") == "0"
+    assert json.loads(said(bench, f"{admin} holdfast robot status --robot local --json"))["control"]
+    assert said(bench, "stat -c '%U %a' /var/lib/admin/.ssh/authorized_keys") == "admin 600"
 
 
 def test_the_system_does_not_update_itself(bench: Bench) -> None:

@@ -62,7 +62,7 @@ class Workstation:
         host = {
             "ansible_host": "127.0.0.1",
             "ansible_port": self.vm.shell.port,
-            "ansible_user": "root",
+            "ansible_user": "admin",
             "ansible_ssh_private_key_file": str(self.vm.shell.key),
             "ansible_ssh_common_args": f"{options} -o StrictHostKeyChecking=accept-new",
             "identity_authorized_keys": [self.vm.shell.public_key().strip()],
@@ -154,7 +154,7 @@ def test_the_robot_passes_its_own_checks(provisioned: Run, workstation: Workstat
     done = subprocess.run(
         [
             *(f"{BIN}/pytest", "-q", "-p", "no:cacheprovider", "ansible/tests/test_robot.py"),
-            *("--hosts=ansible://robots", f"--ansible-inventory={workstation.inventory}"),
+            *("--hosts=ansible://robots", f"--ansible-inventory={workstation.inventory}", "--sudo"),
         ],
         cwd=ROOT,
         env=TOOLS,

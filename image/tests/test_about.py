@@ -28,7 +28,7 @@ def test_the_console_names_robot_version_state_and_addresses() -> None:
     assert text.startswith("Holdfast 1.2.0 for pi: robot porter-3\n")
     assert "Name \\n, addresses \\4 \\6\n" in text
     assert "State: disarmed\n" in text
-    assert "Next: ssh root@\\4 holdfast robot status\n" in text
+    assert "Next: ssh admin@\\4 holdfast robot status\n" in text
 
 
 def test_the_example_robot_is_told_to_become_one() -> None:
@@ -44,7 +44,7 @@ def test_the_page_names_robot_version_state_and_addresses() -> None:
     told = page(ABOUT, "10.0.0.7", 103.0)
     for text in ("porter-3", "porter", "10.0.0.7, fd00::7", "disarmed", "3 s ago", "1.2.0 for pi"):
         assert text in told
-    assert "ssh root@10.0.0.7 holdfast robot status" in told
+    assert "ssh admin@10.0.0.7 holdfast robot status" in told
     assert "see journalctl" not in told
 
 
@@ -70,7 +70,7 @@ def test_addresses_are_those_that_others_reach() -> None:
 
 
 def test_on_a_cable_without_addresses_the_name_is_told() -> None:
-    assert "ssh root@porter.local holdfast" in page(but(addresses=()), "fe80::fc:ff:fe00:1", 100.0)
+    assert "ssh admin@porter.local holdfast" in page(but(addresses=()), "fe80::fc:ff:fe00:1", 100.0)
 
 
 def test_the_page_says_when_nothing_new_has_come() -> None:
@@ -106,7 +106,7 @@ def test_a_browser_gets_the_page_and_no_code_from_elsewhere(tmp_path: Path) -> N
     assert head.startswith("HTTP/1.0 200")
     assert "default-src 'none'" in head
     assert f"Content-Length: {len(body)}" in head
-    assert "ssh root@127.0.0.1 holdfast robot status" in body
+    assert "ssh admin@127.0.0.1 holdfast robot status" in body
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,27 @@ def values(unit: str, key: str) -> set[str]:
     return {value for name, _, value in (line.partition("=") for line in lines) if name == key}
 
 
+def test_the_numbers_of_accounts_are_the_same_in_every_version() -> None:
+    bench = IMAGE.parents[2] / "mkosi.profiles/bench/mkosi.extra/usr/lib"
+    numbers = {
+        line.split()[1]: int(line.split()[2].partition(":")[0])
+        for tree in (IMAGE, bench)
+        for file in sorted((tree / "sysusers.d").glob("*.conf"))
+        for line in file.read_text().splitlines()
+        if line.startswith(("g ", "u "))
+    }
+    # Robots have files of these: never change one, never give one again.
+    assert numbers == {
+        "holdfast": 900,
+        "holdfast-safety": 901,
+        "holdfast-control": 902,
+        "holdfast-worker": 903,
+        "holdfast-nats": 904,
+        "holdfast-plant": 905,
+        "admin": 906,
+    }
+
+
 @pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control"])
 def test_a_daemon_may_open_the_serial_links_of_robot_toml(unit: str) -> None:
     assert "dialout" in " ".join(values(unit, "SupplementaryGroups")).split()
@@ -29,7 +50,7 @@ def test_the_safety_daemon_may_open_its_watchdog() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["holdfast-safety", "holdfast-control", "holdfast-worker", "holdfast-nats", "holdfast-page@"]
+    "unit", [f"holdfast-{name}" for name in ("safety", "control", "worker", "nats", "page@", "wifi@")]
 )
 def test_a_service_that_stays_is_exposed_below_three(unit: str) -> None:
     file = IMAGE / "systemd" / "system" / f"{unit}.service"

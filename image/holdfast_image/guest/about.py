@@ -50,8 +50,8 @@ class About:
         if address.startswith("fe80:"):
             address = f"{self.host_name}.local"
         if self.example:
-            return f"this is the example robot. Describe yours in {ROBOT}: holdfast robot check {ROBOT}"
-        return f"ssh root@{address} holdfast robot status"
+            return f"this is the example robot. Describe yours in {ROBOT}; ssh admin@{address} gets in"
+        return f"ssh admin@{address} holdfast robot status"
 
     def write(self, file: Path) -> None:
         """Write it in one step, for everybody to read."""

@@ -6,6 +6,9 @@ own for host name and ssh keys (systemd.system-credentials(7)).
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +18,17 @@ from urllib.parse import urlsplit
 from holdfast.config import RobotConfig, load_robot_config
 from holdfast.errors import ConfigError
 from holdfast_image.errors import HostError, UsageError
-from holdfast_image.guest.firstboot import ROBOT_ID, fleet_configuration, with_robot_id
+from holdfast_image.guest.firstboot import (
+    ROBOT_ID,
+    fleet_configuration,
+    wifi_configuration,
+    with_robot_id,
+)
 
 # systemd takes up to 1 MiB, sealed and in base64.
 _LONGEST_BYTES = 256 << 10
+# ISO 3166 keeps these free, and a radio takes them without a word: it stays off what the country allows.
+_NOT_COUNTRIES = {"UK", "EU", "XX"}
 
 
 @dataclass
@@ -34,11 +44,51 @@ class FirstBoot:
         self.credentials[credential] = value
 
 
+@dataclass(frozen=True)
+class Wifi:
+    """A network protected by WPA2 (or by WPA2 and WPA3) with one password for all."""
+
+    ssid: str
+    password: str = field(repr=False)
+    country: str
+    """ISO 3166-1 alpha-2: which channels a radio may use there."""
+
+    def credential(self) -> str:
+        """Return what the robot is told: instead of the password the key that IEEE 802.11i derives from it.
+
+        Raises:
+            UsageError: a value is one that no network can have.
+        """
+        if (
+            not 8 <= len(self.password) <= 63
+            or not self.password.isascii()
+            or not self.password.isprintable()
+        ):
+            raise UsageError("the Wi-Fi password: WPA2 has 8 to 63 printable ASCII characters")
+        try:
+            ssid = self.ssid.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"Wi-Fi {self.ssid!r}: the name of the network is not UTF-8") from None
+        if not 0 < len(ssid) <= 32:
+            raise UsageError(
+                f"Wi-Fi {self.ssid!r}: the name of a network has 1 to 32 bytes, this one {len(ssid)}"
+            )
+        if not re.fullmatch("[A-Z]{2}", self.country) or self.country in _NOT_COUNTRIES:
+            raise UsageError(
+                f"Wi-Fi country {self.country!r}: use the two capital letters of ISO 3166, such as DE, GB or US"
+            )
+        psk = hashlib.pbkdf2_hmac("sha1", self.password.encode(), ssid, 4096, 32)
+        told = json.dumps({"ssid": self.ssid, "psk": psk.hex(), "country": self.country})
+        wifi_configuration(told)
+        return told
+
+
 def first_boot(
     host_name: str | None = None,
     ssh_keys: Sequence[Path] = (),
     nats: str | None = None,
     robot: Path | None = None,
+    wifi: Wifi | None = None,
 ) -> FirstBoot:
     """Return the configuration, every value of it checked.
 
@@ -54,11 +104,17 @@ def first_boot(
         told.summary.append(f"host name and robot id {name}")
     keys = [key for file in ssh_keys for key in _public_keys(file)]
     if keys:
-        told.add("ssh.authorized_keys.root", "".join(f"{line}\n" for line, _ in keys))
+        lines = "".join(f"{line}\n" for line, _ in keys)
+        told.add("ssh.authorized_keys.admin", lines)
+        # A release lets no root in; its bench variant does.
+        told.add("ssh.authorized_keys.root", lines)
         told.summary += [f"ssh key {fingerprint}" for _, fingerprint in keys]
     if nats is not None:
         told.add("holdfast.fleet-url", checked_leaf_url(nats))
         told.summary.append(f"fleet {_without_password(nats)}")
+    if wifi is not None:
+        told.add("holdfast.wifi", wifi.credential())
+        told.summary.append(f"Wi-Fi {wifi.ssid!r}, country {wifi.country}")
     if robot is not None:
         told.add("holdfast.robot-toml", checked_robot(robot, host_name))
         told.summary.append(f"robot.toml from {robot}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +30,11 @@ from holdfast_image.drives import (
 )
 from holdfast_image.errors import DriveError, ImageError, UsageError
 from holdfast_image.esp import seal
-from holdfast_image.first_boot import FirstBoot, first_boot
+from holdfast_image.first_boot import FirstBoot, Wifi, first_boot
 from holdfast_image.flash import Written, flash
 from holdfast_image.progress import Steps
 
+_WIFI_PASSWORD = "HOLDFAST_WIFI_PASSWORD"  # noqa: S105 - the name of a variable
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -45,7 +48,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="FILE",
     type=_FILE,
     multiple=True,
-    help="Public key that may log in as root; several are possible.",
+    help="Public key that may log in as admin; several are possible.",
 )
 @click.option(
     "--nats",
@@ -55,6 +58,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The fleet's hub, nats-leaf://user:password@host:port.",
 )
 @click.option("--robot", metavar="FILE", type=_FILE, help="The robot.toml of this robot.")
+@click.option(
+    "--wifi",
+    "ssid",
+    metavar="SSID",
+    help="The Wi-Fi to join (WPA2); its password is asked for, or taken from HOLDFAST_WIFI_PASSWORD.",
+)
+@click.option("--wifi-country", metavar="CC", help="Where the robot is, such as DE: what its radio may use.")
 @click.option("--yes", is_flag=True, help="Erase without asking.")
 @json_option
 def flash_command(
@@ -64,6 +74,8 @@ def flash_command(
     ssh_keys: tuple[Path, ...],
     nats: str | None,
     robot: Path | None,
+    ssid: str | None,
+    wifi_country: str | None,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -77,7 +89,7 @@ def flash_command(
     """
     steps = Steps()
     try:
-        told = first_boot(host_name, ssh_keys, nats, robot)
+        told = first_boot(host_name, ssh_keys, nats, robot, _wifi(ssid, wifi_country))
         sealed = seal(told.credentials)
         with DiskImage(image_file) as disk_image:
             if sealed and disk_image.layout.esp_offset is None:
@@ -121,6 +133,22 @@ def list_command(as_json: bool) -> None:
                 str(drive.path), decimal(drive.size_bytes), drive.name, drive.transport or "", places
             )
         Console(highlight=False).print(table)
+
+
+def _wifi(ssid: str | None, country: str | None) -> Wifi | None:
+    """Return the network of the options, its password from the environment or asked for."""
+    if ssid is None and country is None:
+        return None
+    if ssid is None or country is None:
+        raise UsageError("--wifi and --wifi-country belong together: a radio must know where it is")
+    password = os.environ.get(_WIFI_PASSWORD)
+    if password is None:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{_WIFI_PASSWORD} is not set, and there is nobody to ask for the Wi-Fi's password"
+            )
+        password = click.prompt(f"Password of the Wi-Fi {ssid!r}", hide_input=True, err=True)
+    return Wifi(ssid, password, country)
 
 
 def _places(drive: BlockDevice) -> str:

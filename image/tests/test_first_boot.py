@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_image.errors import UsageError
-from holdfast_image.first_boot import checked_host_name, checked_leaf_url, first_boot
+from holdfast_image.first_boot import Wifi, checked_host_name, checked_leaf_url, first_boot
 
 ROOT = Path(__file__).parents[2]
 ARM = ROOT / "examples/robots/arm.toml"
@@ -37,6 +38,7 @@ def test_everything_told(key: Path) -> None:
     assert told.credentials == {
         "holdfast.robot-id": "arm-02",
         "system.hostname": "arm-02",
+        "ssh.authorized_keys.admin": public.read_text() * 2,
         "ssh.authorized_keys.root": public.read_text() * 2,
         "holdfast.fleet-url": URL,
         "holdfast.robot-toml": ARM.read_text(),
@@ -145,3 +147,41 @@ def test_configuration_too_long_for_the_boot_loader_is_refused(tmp_path: Path) -
     file.write_text(ARM.read_text() + "# " + "x" * (256 << 10) + "\n")
     with pytest.raises(UsageError, match="shorten it"):
         first_boot(robot=file)
+
+
+@pytest.mark.parametrize(
+    ("ssid", "password", "psk"),
+    [  # IEEE 802.11i-2004, H.4.3
+        ("IEEE", "password", "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"),
+        (
+            "ThisIsASSID",
+            "ThisIsAPassword",
+            "0dc0d6eb90555ed6419756b9a15ec3e3209b63df707dd508d14581f8982721af",
+        ),
+    ],
+)
+def test_robot_is_told_the_key_of_a_wifi_and_not_its_password(ssid: str, password: str, psk: str) -> None:
+    told = first_boot(wifi=Wifi(ssid, password, "DE"))
+    assert json.loads(told.credentials["holdfast.wifi"]) == {"ssid": ssid, "psk": psk, "country": "DE"}
+    assert password not in str(told)
+    assert told.summary == [f"Wi-Fi {ssid!r}, country DE"]
+
+
+@pytest.mark.parametrize(
+    ("wifi", "message"),
+    [
+        (Wifi("", "password", "DE"), "1 to 32 bytes"),
+        (Wifi("ü" * 17, "password", "DE"), "this one 34"),
+        (Wifi("home", "7 chars", "DE"), "8 to 63"),
+        (Wifi("home", "x" * 64, "DE"), "8 to 63"),
+        (Wifi("home", "pass\nword", "DE"), "printable"),
+        (Wifi("home", "pässword", "DE"), "printable"),
+        (Wifi("home", "password", "de"), "ISO 3166"),
+        (Wifi("home", "password", "Germany"), "ISO 3166"),
+        (Wifi("home", "password", "UK"), "such as DE, GB or US"),
+        (Wifi("h\udcff", "password", "DE"), "not UTF-8"),
+    ],
+)
+def test_wifi_that_cannot_be_is_refused(wifi: Wifi, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        first_boot(wifi=wifi)

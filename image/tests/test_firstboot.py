@@ -1,5 +1,7 @@
 """A robot's identity at boot."""
 
+import hashlib
+import json
 import stat
 import tomllib
 from pathlib import Path
@@ -10,7 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from holdfast.config import RobotId
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.broker import server_configuration
-from holdfast_image.guest.firstboot import environment, fleet_configuration, personalise, with_robot_id
+from holdfast_image.guest.firstboot import (
+    environment,
+    fleet_configuration,
+    personalise,
+    wifi_configuration,
+    with_robot_id,
+)
 
 TOML = """\
 id = "not this one"
@@ -162,3 +170,55 @@ def test_broker_is_a_leaf_of_its_fleet(tmp_path: Path) -> None:
 def test_broker_refuses_a_robot_without_a_usable_id(toml: str) -> None:
     with pytest.raises(UsageError, match=r"robot\.toml"):
         server_configuration(toml, None)
+
+
+WIFI = {"ssid": "Halle 3", "psk": "0d" * 32, "country": "DE"}
+
+
+def test_wifi_is_written_once_and_for_root_only(root: Path) -> None:
+    given = (None, None, None, None, json.dumps(WIFI))
+    file = root / "etc/holdfast/wifi.conf"
+    assert "etc/holdfast/wifi.conf" in personalise(root, *given)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.write_text("provisioned")
+    assert personalise(root, *given) == []
+    assert file.read_text() == "provisioned"
+
+
+def test_card_from_before_there_was_wifi_is_not_applied_again(root: Path) -> None:
+    # What an image without the credential noted of this card.
+    given = hashlib.sha256(json.dumps([None, "arm-02", None]).encode()).hexdigest()
+    (root / "etc/holdfast/robot.toml").write_text(TOML.replace("bench-arm", "provisioned"))
+    (root / "etc/holdfast/firstboot.sha256").write_text(given)
+    assert personalise(root, "arm-02", None, None) == []
+
+
+def test_name_of_a_wifi_cannot_carry_other_configuration() -> None:
+    hostile = '"\n}\nctrl_interface=/tmp/x\n'
+    lines = wifi_configuration(json.dumps({**WIFI, "ssid": hostile})).splitlines()
+    assert len(lines) == len(wifi_configuration(json.dumps(WIFI)).splitlines())
+    assert f"  ssid={hostile.encode().hex()}" in lines
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "[]",
+        '"text"',
+        "{}",
+        json.dumps({**WIFI, "ssid": ""}),
+        json.dumps({**WIFI, "ssid": "x" * 33}),
+        json.dumps({**WIFI, "ssid": 7}),
+        json.dumps({**WIFI, "psk": "password"}),
+        json.dumps({**WIFI, "psk": "0D" * 32}),
+        json.dumps({**WIFI, "psk": None}),
+        json.dumps({**WIFI, "country": "DE\n"}),
+        json.dumps({**WIFI, "country": "germany"}),
+        json.dumps({**WIFI, "more": 1}),
+    ],
+)
+def test_wifi_that_is_something_else_changes_nothing(root: Path, told: str) -> None:
+    with pytest.raises(UsageError, match=r"credential holdfast\.wifi"):
+        personalise(root, "arm-02", None, None, None, told)
+    assert not (root / "etc/holdfast/robot.toml").exists()

@@ -137,6 +137,8 @@ def test_yes_is_yes(image_file: Path, loop_drive: LoopMaker) -> None:
         ("--nats", "http://hub"),
         ("--ssh-key", __file__),
         ("--robot", __file__),
+        ("--wifi", "home"),
+        ("--wifi-country", "DE"),
     ],
 )
 def test_wrong_option_is_told_before_anything_is_written(
@@ -145,6 +147,20 @@ def test_wrong_option_is_told_before_anything_is_written(
     device = loop_drive(DRIVE_BYTES)
     assert flashed(image_file, device, "--yes", *option).exit_code == 2
     assert is_untouched(device)
+
+
+def test_password_of_a_wifi_comes_from_the_environment(
+    image_file: Path, loop_drive: LoopMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = loop_drive(DRIVE_BYTES)
+    options = ("--yes", "--json", "--wifi", "home", "--wifi-country", "DE")
+    error = error_of(flashed(image_file, device, *options), 2)
+    assert "HOLDFAST_WIFI_PASSWORD is not set" in error
+    assert is_untouched(device)
+    monkeypatch.setenv("HOLDFAST_WIFI_PASSWORD", "password")
+    result = flashed(image_file, device, *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["credentials"] == ["holdfast.wifi"]
 
 
 def test_too_small_drive(image_file: Path, loop_drive: LoopMaker) -> None:

@@ -6,9 +6,10 @@ are systemd credentials, from SMBIOS (virtual machines) or the EFI system partit
 - `holdfast.robot-toml`: becomes /etc/holdfast/robot.toml, before the id is set in it
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
 - `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
+- `holdfast.wifi`: /etc/holdfast/wifi.conf; {"ssid": "...", "psk": 64 hexadecimal digits, "country": "DE"}
 - `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
 
-The first three are applied once, and again when one of them changes: those of a flashed card are there at every boot
+All but the last are applied once, and again when one of them changes: those of a flashed card are there at every boot
 and must not undo what was provisioned later.
 A robot without a robot.toml gets the image's example, /usr/share/holdfast/robot.toml.
 """
@@ -28,6 +29,9 @@ from holdfast_image.errors import UsageError
 # As in holdfast.config, whose import would cost a small board seconds of its boot.
 ROBOT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LEAF_URL = re.compile(r"(?:nats-leaf|nats|tls|ws|wss)://[^\s\"]+")
+_PSK = re.compile(r"[0-9a-f]{64}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_LONGEST_SSID_BYTES = 32
 _APPLIED = "etc/holdfast/firstboot.sha256"
 _ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
 
@@ -84,6 +88,36 @@ def fleet_configuration(url: str) -> str:
     return f"leafnodes {{\n  remotes = [ {{ url: {json.dumps(url)} }} ]\n}}\n"
 
 
+def wifi_configuration(told: str) -> str:
+    """Return wpa_supplicant's configuration for the one network that the credential `holdfast.wifi` describes.
+
+    Name and key are written as hexadecimal digits: neither can carry other configuration.
+
+    Raises:
+        UsageError: it is not as the module's head says.
+    """
+    try:
+        network = json.loads(told)
+        ssid = network["ssid"].encode()
+        psk, country = network["psk"], network["country"]
+        usable = (
+            set(network) == {"ssid", "psk", "country"}
+            and 0 < len(ssid) <= _LONGEST_SSID_BYTES
+            and _PSK.fullmatch(psk)
+            and _COUNTRY.fullmatch(country)
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise UsageError(
+            'credential holdfast.wifi: expected {"ssid": "...", "psk": 64 hexadecimal digits, "country": "DE"}'
+        )
+    return (
+        f"country={country}\np2p_disabled=1\nnetwork={{\n  ssid={ssid.hex()}\n  psk={psk}\n"
+        "  key_mgmt=WPA-PSK WPA-PSK-SHA256\n  ieee80211w=1\n  scan_ssid=1\n}\n"
+    )
+
+
 def environment(text: str) -> str:
     """Return the lines of `holdfast.env`, checked.
 
@@ -121,13 +155,17 @@ def personalise(
     fleet_url: str | None,
     env: str | None,
     robot_toml: str | None = None,
+    wifi: str | None = None,
 ) -> list[str]:
     """Apply what is given below `root`; return the names of the files that changed.
 
     Raises:
         UsageError: a value is malformed; files named before it in the module's list may be written already.
     """
-    given = hashlib.sha256(json.dumps([robot_toml, robot_id, fleet_url]).encode()).hexdigest()
+    once = [robot_toml, robot_id, fleet_url]
+    if wifi is not None:  # so that a card from before this credential is the same one still
+        once.append(wifi)
+    given = hashlib.sha256(json.dumps(once).encode()).hexdigest()
     applied = root / _APPLIED
     anew = not (applied.is_file() and applied.read_text() == given)
     if anew or not _is_filled(root / "etc/holdfast/robot.toml"):
@@ -140,10 +178,12 @@ def personalise(
     wanted = [("etc/holdfast/robot.toml", toml, 0o644)]
     if fleet_url is not None and anew:
         wanted.append(("etc/holdfast/fleet.conf", fleet_configuration(fleet_url), 0o600))
+    if wifi is not None and anew:
+        wanted.append(("etc/holdfast/wifi.conf", wifi_configuration(wifi), 0o600))
     if env is not None:
         wanted.append(("run/holdfast/env", environment(env), 0o644))
     changed = [name for name, text, mode in wanted if write_durably(root / name, text, mode)]
-    if anew and (robot_toml, robot_id, fleet_url) != (None, None, None):
+    if anew and any(value is not None for value in once):
         write_durably(applied, given, 0o600)
     return changed
 
@@ -157,6 +197,7 @@ def main() -> int:
             _credential("holdfast.fleet-url"),
             _credential("holdfast.env"),
             _credential("holdfast.robot-toml"),
+            _credential("holdfast.wifi"),
         )
     except (UsageError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"<3>{error}", file=sys.stderr)

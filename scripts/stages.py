@@ -268,7 +268,9 @@ STAGES: tuple[Stage, ...] = (
         "image",
         "Images for ARM boards",
         "full",
-        lambda: [tool("holdfast", "image", "build", "--board", board) for board in ("qemu-arm64", "pi")],
+        lambda: [
+            tool("holdfast", "image", "build", "--board", board) for board in ("qemu-arm64", "pi", "jetson")
+        ],
     ),
     Stage("clang-tidy", "lint", "Findings in C++", "full", clang_tidy_stage),
     Stage(

@@ -52,11 +52,15 @@ def debian_components(
         )
 
 
-def compiled_in_components(builder: Iterable[Package]) -> Iterator[Component]:
-    """Yield one component a library whose code is inside our executables."""
-    for package in builder:
-        if licence := COMPILED_IN.get(package.name):
-            yield from debian_components([package], {package.name: [licence]})
+def libraries_compiled_in(builder: Iterable[Package]) -> dict[Package, str]:
+    """Return the libraries of a builder tree whose code is inside our executables, and their licences."""
+    return {package: COMPILED_IN[package.name] for package in builder if package.name in COMPILED_IN}
+
+
+def compiled_in_components(sources: Mapping[Package, str]) -> Iterator[Component]:
+    """Yield one component a package of the builder tree whose code was compiled; `sources` gives each its licence."""
+    for package, licence in sources.items():
+        yield from debian_components([package], {package.name: [licence]})
 
 
 def python_components(site: Path) -> Iterator[Component]:

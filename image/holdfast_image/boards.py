@@ -17,6 +17,8 @@ class Architecture:
     """What its builder tree has besides what all have."""
     tools: str | None = None
     """The GNU name that its compiler's name begins with; None: it is the builder tree's own architecture."""
+    archives: tuple[str, ...] = ()
+    """Suites and components of Debian's archive that its builder tree needs besides the stable release's."""
     emulator: str | None = None
     """The binfmt.d file of what runs its programs in the builder tree; None: nothing is needed."""
 
@@ -25,6 +27,7 @@ class Architecture:
         return name if self.tools is None else f"{self.tools}-{name}"
 
 
+_BACKPORTS = "trixie-backports main"
 AMD64 = Architecture("amd64", "x86_64-manylinux_2_39")
 ARM64 = Architecture(
     "arm64",
@@ -42,13 +45,20 @@ ARM64 = Architecture(
         "qemu-efi-aarch64",
         "qemu-system-arm",
         "u-boot-qemu",
+        # kernels of boards that Debian's does not serve
+        "bc",
+        "bison",
+        "flex",
+        "libelf-dev",
+        "libssl-dev",
+        "linux-config-7.3:arm64",
+        "linux-source-7.3",
+        "rsync",
     ),
+    archives=(_BACKPORTS,),
     tools="aarch64-linux-gnu",
     emulator="/usr/share/qemu/binfmt.d/qemu-aarch64.conf",
 )
-
-
-_BACKPORTS = "trixie-backports main"
 
 
 @dataclass(frozen=True)
@@ -61,13 +71,29 @@ class Board:
     """The mkosi profiles of its image, the one that tells two boards apart last."""
     archives: tuple[str, ...] = ()
     """Suites and components of Debian's archive that it needs packages of besides the stable release's."""
+    own_kernel: bool = False
+    """Whether its kernel is compiled for it, as image/kernels/NAME.config says, instead of being Debian's."""
 
 
 BOARDS = {
     board.name: board
     for board in (
         Board("qemu-x86-64", AMD64, ("systemd-boot", "qemu-x86-64")),
-        Board("qemu-arm64", ARM64, ("arm64", "systemd-boot", "qemu-arm64"), (_BACKPORTS,)),
-        Board("pi", ARM64, ("arm64", "u-boot", "pi"), (_BACKPORTS, "trixie non-free-firmware")),
+        Board(
+            "qemu-arm64", ARM64, ("arm64", "backports-kernel", "systemd-boot", "qemu-arm64"), (_BACKPORTS,)
+        ),
+        Board(
+            "pi",
+            ARM64,
+            ("arm64", "backports-kernel", "u-boot", "pi"),
+            (_BACKPORTS, "trixie non-free-firmware"),
+        ),
+        Board(
+            "jetson",
+            ARM64,
+            ("arm64", "systemd-boot", "jetson"),
+            ("trixie non-free-firmware",),
+            own_kernel=True,
+        ),
     )
 }

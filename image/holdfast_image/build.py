@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_image import bench_modules
+from holdfast_image import bench_modules, board_kernel
 from holdfast_image.boards import AMD64, BOARDS, Board
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import (
@@ -200,6 +200,11 @@ def _build(
     with steps.step("runtime (C++ and Python)"):
         wheel = staging.wheel(dependencies, requirements, work / "wheel")
         staging.assemble(dependencies, wheel, work / "runtime")
+    own_kernel = None
+    if board.own_kernel:
+        with steps.step(f"kernel of {board.name}"):
+            own_kernel = board_kernel.board_kernel(cache, builder, snapshot, board.name, log)
+            board_kernel.assemble(own_kernel, work / "modules")
     kernel = None
     # The bench pretends to have the contacts of an e-stop only where the kernel's headers are in the builder tree.
     if variant == "bench" and board.architecture is AMD64:
@@ -221,7 +226,8 @@ def _build(
     with steps.step("bill of materials"):
         definition = snapshot.root / "image/mkosi.conf"
         archives = work / "packages" / ARCHIVES
-        write_contents(output, builder, archives, dependencies, f"{release}+{source}", definition, log)
+        named = f"{release}+{source}"
+        write_contents(output, builder, own_kernel, archives, dependencies, named, definition, log)
     stage_update(output, board.name, release)
     for extra in output.iterdir():
         if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline", UPDATE}:

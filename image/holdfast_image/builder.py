@@ -98,7 +98,8 @@ class Builder:
 
 def builder_key(mirror: Mirror, architecture: Architecture) -> str:
     """Return the name of the tree: it changes with the package list, the suite and the mirror."""
-    return content_hash(Path("/"), [], SUITE, *PACKAGES, *architecture.packages, *mirror.sources())
+    wanted = (*PACKAGES, *architecture.packages, *architecture.archives)
+    return content_hash(Path("/"), [], SUITE, *wanted, *mirror.sources())
 
 
 def ensure_builder(
@@ -138,6 +139,10 @@ def _mmdebstrap(tree: Path, mirror: Mirror, architecture: Architecture, log: Pat
     ]
     if architecture.packages:
         argv.append(f"--architectures={AMD64.name},{architecture.name}")
+    listed = '"$1/etc/apt/sources.list"'
+    for archive in architecture.archives:
+        # After the lines that are there: without a mirror they are mmdebstrap's own.
+        argv.append(f"--setup-hook=sed -i -n 'p; s/ {SUITE} main$/ {archive}/p' {listed}")
     argv += ['--aptopt=Acquire::Languages "none"']
     argv += [f"--aptopt={line.rstrip(';')}" for line in apt_settings()]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]

@@ -10,8 +10,10 @@ from holdfast_image.bill_of_materials import (
     bill_of_materials,
     compiled_in_components,
     debian_components,
+    libraries_compiled_in,
     python_components,
 )
+from holdfast_image.board_kernel import LICENCE, BoardKernel
 from holdfast_image.builder import Builder
 from holdfast_image.errors import BuildError
 from holdfast_image.licences import extract_copyrights, licence_list, licence_names, read_copyrights
@@ -25,13 +27,21 @@ _MANIFESTS = ("image.manifest", "initrd.manifest")
 
 
 def write_contents(
-    output: Path, builder: Builder, archives: Path, site: Path, version: str, definition: Path, log: Path
+    output: Path,
+    builder: Builder,
+    kernel: BoardKernel | None,
+    archives: Path,
+    site: Path,
+    version: str,
+    definition: Path,
+    log: Path,
 ) -> list[Package]:
     """Write packages, licences and bill of materials into `output`, where mkosi's manifests are; return the packages.
 
     Args:
         output: mkosi's output folder.
         builder: the tree whose libraries were compiled into our executables.
+        kernel: the image's kernel, if it is no package.
         archives: apt's cache with the .deb files that the image was made from.
         site: the folder with the Python packages of the runtime.
         version: the image's version, and the hash of what it was made from.
@@ -46,13 +56,20 @@ def write_contents(
         extract_copyrights(builder, archives, packages, Path(folder), log)
         texts = read_copyrights(Path(folder), packages)
     names = {name: licence_names(text) for name, text in texts.items()}
+    compiled_in = libraries_compiled_in(builder.packages())
+    licensed = list(packages)
+    if kernel is not None:
+        compiled_in[kernel.source] = LICENCE
+        licensed.append(kernel.source)
+        names[kernel.source.name] = [LICENCE]
+        texts[kernel.source.name] = kernel.licence_text
     components = [
         *debian_components(packages, names),
-        *compiled_in_components(builder.packages()),
+        *compiled_in_components(compiled_in),
         *python_components(site),
     ]
     (output / PACKAGES).write_text(listing(packages))
-    (output / LICENCES).write_text(licence_list(packages, names, texts))
+    (output / LICENCES).write_text(licence_list(licensed, names, texts))
     document = bill_of_materials(version, components, _source_date(definition))
     (output / BILL_OF_MATERIALS).write_text(document)
     return packages

@@ -37,6 +37,7 @@ SOURCES = (
     "hil_tests/holdfast_bench/guest",
 )
 DEFINITION = (
+    "image/kernels",
     "image/mkosi.conf",
     "image/mkosi.extra",
     "image/mkosi.images",

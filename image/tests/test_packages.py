@@ -14,6 +14,7 @@ from holdfast_image.bill_of_materials import (
     bill_of_materials,
     compiled_in_components,
     debian_components,
+    libraries_compiled_in,
     python_components,
 )
 from holdfast_image.errors import BuildError, LockError, UsageError
@@ -181,7 +182,9 @@ def test_bill_of_materials_is_valid_and_always_the_same(tmp_path: Path) -> None:
         components = [
             *debian_components([UTILS, BASH], licences),
             *compiled_in_components(
-                [Package("libeigen3-dev", "3.4.0-5", "all"), Package("cmake", "3.31", "amd64")]
+                libraries_compiled_in(
+                    [Package("libeigen3-dev", "3.4.0-5", "all"), Package("cmake", "3.31", "amd64")]
+                )
             ),
             *python_components(tmp_path),
         ]

@@ -21,7 +21,6 @@ from holdfast_image.errors import HostError, UsageError
 from holdfast_image.guest.firstboot import (
     ROBOT_ID,
     fleet_configuration,
-    wifi_configuration,
     with_robot_id,
 )
 
@@ -78,9 +77,7 @@ class Wifi:
                 f"Wi-Fi country {self.country!r}: use the two capital letters of ISO 3166, such as DE, GB or US"
             )
         psk = hashlib.pbkdf2_hmac("sha1", self.password.encode(), ssid, 4096, 32)
-        told = json.dumps({"ssid": self.ssid, "psk": psk.hex(), "country": self.country})
-        wifi_configuration(told)
-        return told
+        return json.dumps({"ssid": self.ssid, "psk": psk.hex(), "country": self.country})
 
 
 def first_boot(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast_image.errors import UsageError
 from holdfast_image.first_boot import Wifi, checked_host_name, checked_leaf_url, first_boot
+from holdfast_image.guest.firstboot import wifi_configuration
 
 ROOT = Path(__file__).parents[2]
 ARM = ROOT / "examples/robots/arm.toml"
@@ -163,6 +164,7 @@ def test_configuration_too_long_for_the_boot_loader_is_refused(tmp_path: Path) -
 def test_robot_is_told_the_key_of_a_wifi_and_not_its_password(ssid: str, password: str, psk: str) -> None:
     told = first_boot(wifi=Wifi(ssid, password, "DE"))
     assert json.loads(told.credentials["holdfast.wifi"]) == {"ssid": ssid, "psk": psk, "country": "DE"}
+    assert wifi_configuration(told.credentials["holdfast.wifi"]), "the robot takes what it is told"
     assert password not in str(told)
     assert told.summary == [f"Wi-Fi {ssid!r}, country DE"]
 

@@ -1,9 +1,12 @@
 """What the daemons that move drives need from their units, and from what is loaded before these start."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from holdfast_image.guest import firstboot
 
 IMAGE = Path(__file__).parents[1] / "mkosi.extra" / "usr" / "lib"
 SERIAL = {"char-ttyUSB rw", "char-ttyACM rw", "char-ttyS rw", "char-ttyAMA rw"}
@@ -34,6 +37,12 @@ def test_the_numbers_of_accounts_are_the_same_in_every_version() -> None:
         "holdfast-plant": 905,
         "admin": 906,
     }
+
+
+def test_first_boot_is_given_every_credential_that_it_asks_for() -> None:
+    asked = set(re.findall(r'_credential\("([^"]+)"\)', Path(firstboot.__file__).read_text()))
+    assert "holdfast.robot-toml" in asked
+    assert values("holdfast-firstboot", "ImportCredential") == asked
 
 
 @pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from holdfast_image.builder import Builder
 from holdfast_image.cache import content_hash, files_below, made_whole
 from holdfast_image.errors import BuildError
 from holdfast_image.namespace import Bind, run_in_builder
+from holdfast_image.packages import Package, of_same_version, only_one
 from holdfast_image.runtime import Snapshot
 
 MODULES = "image/modules"
@@ -37,33 +39,15 @@ class Kernel:
         return f"{self.release} ({self.version})"
 
 
-def kernel_of_headers(dpkg_status: str) -> Kernel:
-    """Return the kernel that a builder tree with this /var/lib/dpkg/status builds modules for.
+def kernel_of_headers(builder: Sequence[Package]) -> Kernel:
+    """Return the kernel that a builder tree with these packages builds modules for.
 
     Raises:
         BuildError: it has no headers, or the kernel's source in another version.
     """
-    packages = {}
-    for stanza in dpkg_status.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version): (.+)$", stanza, re.MULTILINE))
-        if fields:
-            packages[fields["Package"]] = fields["Version"]
-    found = [
-        Kernel(match["release"], version)
-        for name, version in packages.items()
-        if (match := _HEADERS.fullmatch(name))
-    ]
-    if len(found) != 1:
-        raise BuildError(
-            f"expected the headers of one RT kernel in the builder tree, found {len(found)}; "
-            "remove the cache's builder-* folders and build again"
-        )
-    if packages.get(_SOURCE) != found[0].version:
-        raise BuildError(
-            f"the builder tree has the headers of {found[0]}, but {_SOURCE} {packages.get(_SOURCE)}; "
-            "the mirror was between two versions: remove the cache's builder-* folders and build again"
-        )
-    return found[0]
+    match, headers = only_one(builder, _HEADERS, "the headers of one RT kernel")
+    of_same_version(builder, _SOURCE, headers)
+    return Kernel(match["release"], headers.version)
 
 
 def require_kernel(built_for: Kernel, manifest: Path, remedy: str) -> None:
@@ -93,7 +77,7 @@ def gpio_sim(cache: Path, builder: Builder, snapshot: Snapshot, log: Path) -> tu
     Raises:
         BuildError: it cannot be built.
     """
-    kernel = kernel_of_headers((builder.tree / "var/lib/dpkg/status").read_text())
+    kernel = kernel_of_headers(builder.packages())
     sources = files_below(snapshot.root, (MODULES,))
     key = content_hash(snapshot.root, sources, builder.key, kernel.release, kernel.version)
     target = cache / f"gpio-sim-{key}"

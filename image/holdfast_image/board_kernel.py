@@ -14,9 +14,8 @@ from pathlib import Path
 
 from holdfast_image.builder import Builder
 from holdfast_image.cache import content_hash, files_below, made_whole, require_space
-from holdfast_image.errors import BuildError
 from holdfast_image.namespace import Bind, run_in_builder
-from holdfast_image.packages import Package
+from holdfast_image.packages import Package, of_same_version, only_one
 from holdfast_image.runtime import Snapshot
 
 KERNELS = "image/kernels"
@@ -42,25 +41,8 @@ def kernel_source(builder: Sequence[Package]) -> tuple[str, Package]:
     Raises:
         BuildError: it has no configuration or several, or the source of another version.
     """
-    found = {
-        match["version"]: package
-        for package in builder
-        if (match := _CONFIGURATION.fullmatch(package.name)) is not None
-    }
-    if len(found) != 1:
-        raise BuildError(
-            f"expected one linux-config-VERSION in the builder tree, found {len(found)}; "
-            "remove the cache's builder-* folders and build again"
-        )
-    ((version, configuration),) = found.items()
-    sources = [package for package in builder if package.name == f"linux-source-{version}"]
-    if [source.version for source in sources] != [configuration.version]:
-        listed = ", ".join(f"{source.name} {source.version}" for source in sources) or "no source of it"
-        raise BuildError(
-            f"the builder tree has {configuration.name} {configuration.version}, but {listed}; "
-            "the mirror was between two versions: remove the cache's builder-* folders and build again"
-        )
-    return version, sources[0]
+    match, configuration = only_one(builder, _CONFIGURATION, "one linux-config-VERSION")
+    return match["version"], of_same_version(builder, f"linux-source-{match['version']}", configuration)
 
 
 def board_kernel(cache: Path, builder: Builder, snapshot: Snapshot, board: str, log: Path) -> BoardKernel:

@@ -76,6 +76,37 @@ def tree_packages(dpkg_status: str) -> list[Package]:
     return sorted(found)
 
 
+_AGAIN = "remove the cache's builder-* folders and build again"
+
+
+def only_one(packages: Iterable[Package], name: re.Pattern[str], what: str) -> tuple[re.Match[str], Package]:
+    """Return the package of a builder tree whose name is like this, and how.
+
+    Raises:
+        BuildError: there is none, or several.
+    """
+    found = [(match, package) for package in packages if (match := name.fullmatch(package.name)) is not None]
+    if len(found) != 1:
+        raise BuildError(f"expected {what} in the builder tree, found {len(found)}; {_AGAIN}")
+    return found[0]
+
+
+def of_same_version(packages: Iterable[Package], name: str, other: Package) -> Package:
+    """Return the package of a builder tree that was made from the same source as another one of it.
+
+    Raises:
+        BuildError: it is not there, or in another version.
+    """
+    found = [package for package in packages if package.name == name]
+    if [package.version for package in found] != [other.version]:
+        versions = ", ".join(package.version for package in found) or "none"
+        raise BuildError(
+            f"the builder tree has {other.name} {other.version}, but of {name} {versions}; "
+            f"the mirror was between two versions: {_AGAIN}"
+        )
+    return found[0]
+
+
 def listing(packages: Sequence[Package], headline: str = "") -> str:
     """Return packages as lines of text, sorted, below a comment."""
     comment = "".join(f"# {line}\n" for line in headline.splitlines())

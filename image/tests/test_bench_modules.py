@@ -7,27 +7,16 @@ import pytest
 
 from holdfast_image.bench_modules import Kernel, assemble, kernel_of_headers, require_kernel
 from holdfast_image.errors import BuildError
+from holdfast_image.packages import Package
 
 RELEASE = "6.12.118+deb13-rt-amd64"
 KERNEL = Kernel(RELEASE, "6.12.118-1")
-STATUS = """\
-Package: linux-headers-6.12.118+deb13-common-rt
-Status: install ok installed
-Version: 6.12.118-1
-Description: common headers
- Version: not a field
-
-Package: linux-headers-6.12.118+deb13-rt-amd64
-Status: install ok installed
-Source: linux
-Version: 6.12.118-1
-
-Package: linux-headers-rt-amd64
-Version: 6.12.118-1
-
-Package: linux-source-6.12
-Version: 6.12.118-1
-"""
+HEADERS = Package(f"linux-headers-{RELEASE}", "6.12.118-1", "amd64")
+SOURCE = Package("linux-source-6.12", "6.12.118-1", "all")
+OTHERS = [
+    Package("linux-headers-6.12.118+deb13-common-rt", "6.12.118-1", "all"),
+    Package("linux-headers-rt-amd64", "6.12.118-1", "amd64"),
+]
 
 
 @pytest.fixture
@@ -40,20 +29,27 @@ def packages(*listed: tuple[str, str]) -> str:
 
 
 def test_kernel_is_that_of_the_headers() -> None:
-    assert kernel_of_headers(STATUS) == KERNEL
+    assert kernel_of_headers([*OTHERS, HEADERS, SOURCE]) == KERNEL
 
 
-def test_tree_without_headers() -> None:
-    with pytest.raises(BuildError, match=r"found 0; remove the cache's builder-\* folders"):
-        kernel_of_headers("Package: linux-source-6.12\nVersion: 6.12.118-1\n")
-
-
-def test_source_of_another_version_than_the_headers() -> None:
-    older = "6.12.117-1".join(STATUS.rsplit("6.12.118-1", 1))
-    with pytest.raises(
-        BuildError, match=r"headers of 6\.12\.118\+deb13-rt-amd64 .* linux-source-6\.12 6\.12\.117-1"
-    ):
-        kernel_of_headers(older)
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([SOURCE], r"found 0; remove the cache's builder-\* folders"),
+        (
+            [SOURCE, HEADERS, Package("linux-headers-6.12.119+deb13-rt-amd64", "6.12.119-1", "amd64")],
+            "found 2",
+        ),
+        ([HEADERS], r"linux-source-6\.12 none"),
+        (
+            [HEADERS, Package("linux-source-6.12", "6.12.117-1", "all")],
+            r"6\.12\.118\+deb13-rt-amd64 6\.12\.118-1, but of linux-source-6\.12 6\.12\.117-1",
+        ),
+    ],
+)
+def test_a_tree_that_modules_cannot_be_built_in(found: list[Package], message: str) -> None:
+    with pytest.raises(BuildError, match=message):
+        kernel_of_headers([*OTHERS, *found])
 
 
 def test_image_with_the_kernel_of_the_headers(manifest: Path) -> None:

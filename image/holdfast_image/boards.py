@@ -28,7 +28,12 @@ class Architecture:
 
 
 _BACKPORTS = "trixie-backports main"
-AMD64 = Architecture("amd64", "x86_64-manylinux_2_39")
+AMD64 = Architecture(
+    "amd64",
+    "x86_64-manylinux_2_39",
+    # the virtual robot's TPM
+    packages=("swtpm",),
+)
 ARM64 = Architecture(
     "arm64",
     "aarch64-manylinux_2_39",
@@ -73,6 +78,11 @@ class Board:
     """Suites and components of Debian's archive that it needs packages of besides the stable release's."""
     own_kernel: bool = False
     """Whether its kernel is compiled for it, as image/kernels/NAME.config says, instead of being Debian's."""
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Whether its firmware can start only what is signed: UEFI can, U-Boot as Debian builds it cannot."""
+        return "u-boot" not in self.profiles
 
 
 BOARDS = {

@@ -137,7 +137,7 @@ def _mmdebstrap(tree: Path, mirror: Mirror, architecture: Architecture, log: Pat
         "--include",
         ",".join((*PACKAGES, *architecture.packages)),
     ]
-    if architecture.packages:
+    if architecture.tools is not None:
         argv.append(f"--architectures={AMD64.name},{architecture.name}")
     listed = '"$1/etc/apt/sources.list"'
     for archive in architecture.archives:

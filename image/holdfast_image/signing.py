@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from holdfast_image.boards import BOARDS
 from holdfast_image.disk_image import DiskImage
 from holdfast_image.errors import SigningError, UsageError
 from holdfast_image.guest.install import LIST
@@ -195,11 +196,17 @@ def _require_signable(build: Path, target: Path, owner: Owner) -> None:
             f"{build} is no build (it has no {', '.join(missing)}); name a folder like build/image/qemu-x86-64-release"
         )
     try:
-        signed = SIGNED_BY in json.loads((build / "image.json").read_text())
-    except (OSError, ValueError, TypeError) as error:
+        told = json.loads((build / "image.json").read_text())
+        signed, board = SIGNED_BY in told, BOARDS.get(told.get("board"))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{build / 'image.json'} is damaged ({error}); build the image again") from error
     if signed:
         raise UsageError(f"{build} is signed already; sign the build that it was made from")
+    if board is not None and not board.checks_signatures:
+        raise UsageError(
+            f"{build} is for a board whose boot loader checks no signatures ({board.name}): it would start anything "
+            "else as well, so a signature would promise what is not there"
+        )
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} is there already; remove it or name another folder")
     owner.certificate_der()

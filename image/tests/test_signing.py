@@ -140,6 +140,9 @@ def test_what_cannot_be_signed_is_told_in_a_sentence(build: Path, owner: Owner, 
     (build / "image.json").write_text("{")
     with pytest.raises(UsageError, match=r"image\.json is damaged"):
         sign_image(build, tmp_path / "none", owner, Steps())
+    (build / "image.json").write_text('{"board": "pi"}')
+    with pytest.raises(UsageError, match=r"checks no signatures \(pi\)"):
+        sign_image(build, tmp_path / "none", owner, Steps())
     (build / "image.json").write_text("{}")
     with pytest.raises(SigningError, match="KeyError"):
         sign_image(build, tmp_path / "none", owner, Steps())

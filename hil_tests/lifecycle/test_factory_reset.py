@@ -65,4 +65,11 @@ def test_a_reset_robot_is_as_after_its_first_boot(vm: Vm) -> None:
     drive = shell.run("lsblk -no PKNAME $(findmnt -no SOURCE /var)").stdout.strip()
     labels = shell.run(f"lsblk -nro PARTLABEL /dev/{drive}").stdout.split()
     assert labels.count("holdfast-data") == 1
+    # What it stores from now on stays.
+    shell.run(f"touch {STORED} && sync")
+    vm.cut()
+    vm.on()
+    vm.wait_for_unit("holdfast.target", BOOT_LIMIT_S)
+    assert sorted(shell.run(f"ls {STORED}").stdout.split()) == sorted(STORED.split())
+    assert shell.run("cat /etc/machine-id").stdout == new_machine
     assert int(shell.run("findmnt -bno SIZE /var").stdout) > 2 << 30

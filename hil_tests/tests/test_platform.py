@@ -38,3 +38,5 @@ def test_firmware_that_checks_no_signatures_is_not_taken_for_one_that_does(tmp_p
     image = Image(tmp_path, "key", "pi", "bench", Builder(tmp_path, "key", ARM64), cached=True)
     with pytest.raises(MachineError, match="no firmware for pi here that checks signatures"):
         Vm(image, tmp_path / "vm", secure_boot=True)
+    with pytest.raises(MachineError, match="no firmware for pi here that measures into a TPM"):
+        Vm(image, tmp_path / "vm", tpm=True)

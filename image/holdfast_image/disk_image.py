@@ -28,6 +28,7 @@ else:
 
 BLOCK_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ROOT_X86_64 = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
 _ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ")
@@ -40,6 +41,8 @@ class Layout:
     size_bytes: int
     esp_offset: int | None
     """Where the EFI system partition begins."""
+    kinds: frozenset[uuid.UUID] = frozenset()
+    """The types of its partitions."""
 
 
 def read_layout(head: bytes) -> Layout | None:
@@ -53,15 +56,13 @@ def read_layout(head: bytes) -> Layout | None:
         table = head[table_sector * SECTOR_BYTES :][: entries * entry_bytes]
         intact = (signature, checksum, table_checksum) == (b"EFI PART", zlib.crc32(raw), zlib.crc32(table))
         if intact and entry_bytes >= _ENTRY.size and len(table) == entries * entry_bytes:
-            return Layout((last_sector + 1) * SECTOR_BYTES, _esp_offset(table, entry_bytes))
-    return None
-
-
-def _esp_offset(table: bytes, entry_bytes: int) -> int | None:
-    for begin in range(0, len(table), entry_bytes):
-        kind, _, first_sector, *_ = _ENTRY.unpack_from(table, begin)
-        if uuid.UUID(bytes_le=kind) == _ESP_TYPE:
-            return int(first_sector * SECTOR_BYTES)
+            partitions = {
+                uuid.UUID(bytes_le=kind): first_sector * SECTOR_BYTES
+                for begin in reversed(range(0, len(table), entry_bytes))
+                for kind, _, first_sector, *_ in [_ENTRY.unpack_from(table, begin)]
+                if any(kind)
+            }
+            return Layout((last_sector + 1) * SECTOR_BYTES, partitions.get(_ESP_TYPE), frozenset(partitions))
     return None
 
 

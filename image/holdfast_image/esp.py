@@ -1,4 +1,4 @@
-"""Puts credentials where systemd-stub finds them: loader/credentials/NAME.cred in the EFI system partition.
+"""Puts files into the EFI system partition, credentials where systemd-stub finds them: loader/credentials/NAME.cred.
 
 The stub, whether firmware or U-Boot started it, hands them to the initrd, and systemd to the units that import them by
 name (systemd-stub(7), systemd.system-credentials(7)). What comes this way must be sealed, if only with the empty key:
@@ -11,25 +11,32 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from holdfast_image.errors import FlashError, HostError
 from holdfast_image.partitions import run_tool
 
-_FOLDERS = ("::/loader", "::/loader/credentials")
 _PROGRAMS = {"systemd-creds": "systemd", "mcopy": "mtools"}
 
 
-def seal(credentials: Mapping[str, str]) -> dict[str, bytes]:
-    """Return each credential in the form that systemd takes from the EFI system partition, by name.
+def require_programs() -> None:
+    """Refuse before anything is written.
 
     Raises:
-        HostError: a program that this or `write_credentials` needs is missing or fails.
+        HostError: a program that `seal` or `write_files` runs is missing.
     """
     for program, package in _PROGRAMS.items():
-        if credentials and shutil.which(program) is None:
+        if shutil.which(program) is None:
             raise HostError(f"{program} is not installed; install the package {package}")
-    return {name: _sealed(name, value) for name, value in credentials.items()}
+
+
+def seal(credentials: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the file of each credential in the form that systemd takes it from there, by its path.
+
+    Raises:
+        HostError: systemd-creds fails.
+    """
+    return {f"loader/credentials/{name}.cred": _sealed(name, value) for name, value in credentials.items()}
 
 
 def _sealed(name: str, value: str) -> bytes:
@@ -44,36 +51,37 @@ def _sealed(name: str, value: str) -> bytes:
     return ran.stdout
 
 
-def write_credentials(disk: Path, esp_offset: int, credentials: Mapping[str, bytes]) -> None:
-    """Write sealed credentials into the FAT file system at `esp_offset` bytes of `disk`.
+def write_files(disk: Path, esp_offset: int, files: Mapping[str, bytes]) -> None:
+    """Write files, by their paths, into the FAT file system at `esp_offset` bytes of `disk`.
 
     Raises:
         FlashError: they do not fit, or it is no FAT file system.
     """
     place = f"{disk}@@{esp_offset}"
-    with tempfile.TemporaryDirectory(prefix="holdfast-flash-") as folder:
-        sources = [Path(folder) / f"{name}.cred" for name in credentials]
-        for source, content in zip(sources, credentials.values(), strict=True):
-            source.write_bytes(content)
+    folders = {folder for path in files for folder in PurePosixPath(path).parents[:-1]}
+    for folder in sorted(folders):
         # It fails where the folder is there already, and so does mcopy below where it could not be made.
-        for made in _FOLDERS:
-            _mtools("mmd", "-i", place, made)
-        copied = _mtools("mcopy", "-o", "-i", place, *map(str, sources), _FOLDERS[-1])
-        if copied.returncode != 0:
-            raise FlashError(f"the first-boot configuration cannot be written: {_complaint(copied)}")
+        _mtools("mmd", "-i", place, f"::/{folder}")
+    with tempfile.TemporaryDirectory(prefix="holdfast-flash-") as staged:
+        source = Path(staged) / "file"
+        for path, content in files.items():
+            source.write_bytes(content)
+            copied = _mtools("mcopy", "-o", "-i", place, str(source), f"::/{path}")
+            if copied.returncode != 0:
+                raise FlashError(f"the first-boot configuration cannot be written: {_complaint(copied)}")
 
 
-def compare_credentials(disk: Path, esp_offset: int, credentials: Mapping[str, bytes]) -> None:
-    """Read the credentials back and compare them.
+def compare_files(disk: Path, esp_offset: int, files: Mapping[str, bytes]) -> None:
+    """Read the files back and compare them.
 
     Raises:
         FlashError: the disk does not hold them.
     """
     place = f"{disk}@@{esp_offset}"
-    for name, content in credentials.items():
-        read = _mtools("mtype", "-i", place, f"{_FOLDERS[-1]}/{name}.cred")
+    for path, content in files.items():
+        read = _mtools("mtype", "-i", place, f"::/{path}")
         if read.returncode != 0 or read.stdout != content:
-            raise FlashError(f"the first-boot configuration on {disk} differs from what was written: {name}")
+            raise FlashError(f"the first-boot configuration on {disk} differs from what was written: {path}")
 
 
 def _mtools(*command: str) -> subprocess.CompletedProcess[bytes]:

@@ -26,6 +26,9 @@ from holdfast_image.guest.firstboot import (
 
 # systemd takes up to 1 MiB, sealed and in base64.
 _LONGEST_BYTES = 256 << 10
+# No credential: with Secure Boot a robot takes none from its card, and a TPM is best there.
+ENCRYPT = "EFI/holdfast/encrypt"
+"""Its presence has the first start encrypt the data partition."""
 # ISO 3166 keeps these free, and a radio takes them without a word: it stays off what the country allows.
 _NOT_COUNTRIES = {"UK", "EU", "XX"}
 
@@ -35,6 +38,8 @@ class FirstBoot:
     """What the robot is told at its first boot."""
 
     credentials: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What stands beside them in the EFI system partition, by its path."""
     summary: list[str] = field(default_factory=list)
     """For people; without passwords."""
 
@@ -86,6 +91,8 @@ def first_boot(
     nats: str | None = None,
     robot: Path | None = None,
     wifi: Wifi | None = None,
+    *,
+    encrypt: bool = False,
 ) -> FirstBoot:
     """Return the configuration, every value of it checked.
 
@@ -115,6 +122,13 @@ def first_boot(
     if robot is not None:
         told.add("holdfast.robot-toml", checked_robot(robot, host_name))
         told.summary.append(f"robot.toml from {robot}")
+    if encrypt:
+        told.files[ENCRYPT] = b""
+        told.summary.append("data encrypted by the robot's TPM; without a TPM 2.0 it will not start")
+        if nats is not None or wifi is not None:
+            told.summary.append(
+                "not encrypted: the fleet's and the Wi-Fi's keys, which stay readable on the drive"
+            )
     if sum(map(len, told.credentials.values())) > _LONGEST_BYTES:
         raise UsageError(f"the first-boot configuration is longer than {_LONGEST_BYTES} bytes; shorten it")
     return told

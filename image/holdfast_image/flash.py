@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from holdfast_image.card import Card
 from holdfast_image.disk_image import BLOCK_BYTES, DiskImage
 from holdfast_image.errors import FlashError, ImageError
-from holdfast_image.esp import compare_credentials, write_credentials
+from holdfast_image.esp import compare_files, write_files
 from holdfast_image.progress import Steps
 
 # One call to zero more than that would hold the progress bar still for long on a drive that cannot do it by itself.
@@ -39,16 +39,16 @@ class Written:
     """Of them those that were not zeroed."""
 
 
-def flash(image: DiskImage, card: Card, credentials: Mapping[str, bytes], steps: Steps) -> Written:
+def flash(image: DiskImage, card: Card, files: Mapping[str, bytes], steps: Steps) -> Written:
     """Write the image and the first-boot configuration, and compare.
 
-    `credentials` are sealed ones (`holdfast_image.esp.seal`).
+    `files` are those of the configuration, by their paths in the EFI system partition.
 
     Raises:
         FlashError: it failed or was stopped (Ctrl-C); the drive cannot boot.
     """
     try:
-        return _flash(image, card, credentials, steps)
+        return _flash(image, card, files, steps)
     except (ImageError, OSError, KeyboardInterrupt) as error:
         with suppress(OSError):
             card.zero(0, BLOCK_BYTES)
@@ -67,7 +67,7 @@ def _reason(error: BaseException, card: Card) -> str:
     return str(error)
 
 
-def _flash(image: DiskImage, card: Card, credentials: Mapping[str, bytes], steps: Steps) -> Written:
+def _flash(image: DiskImage, card: Card, files: Mapping[str, bytes], steps: Steps) -> Written:
     behind = image.layout.size_bytes - len(image.head)
     card.zero(0, BLOCK_BYTES)
     card.zero(card.size_bytes - BLOCK_BYTES, BLOCK_BYTES)
@@ -77,11 +77,11 @@ def _flash(image: DiskImage, card: Card, credentials: Mapping[str, bytes], steps
         card.flush()
     with steps.transfer("compare", behind) as advance:
         compare(written, card, advance)
-    if credentials and image.layout.esp_offset is not None:
+    if files and image.layout.esp_offset is not None:
         with steps.step("first-boot configuration"):
-            write_credentials(card.path, image.layout.esp_offset, credentials)
+            write_files(card.path, image.layout.esp_offset, files)
             card.flush()
-            compare_credentials(card.path, image.layout.esp_offset, credentials)
+            compare_files(card.path, image.layout.esp_offset, files)
     card.write(0, image.head)
     card.flush()
     if card.read(0, len(image.head)) != image.head:

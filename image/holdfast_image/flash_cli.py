@@ -18,7 +18,7 @@ from rich.table import Table
 
 from holdfast_image.card import Card
 from holdfast_image.command import fail, json_option
-from holdfast_image.disk_image import DiskImage
+from holdfast_image.disk_image import ROOT_X86_64, DiskImage
 from holdfast_image.drives import (
     BlockDevice,
     find_drive,
@@ -29,8 +29,8 @@ from holdfast_image.drives import (
     system_numbers,
 )
 from holdfast_image.errors import DriveError, ImageError, UsageError
-from holdfast_image.esp import seal
-from holdfast_image.first_boot import FirstBoot, Wifi, first_boot
+from holdfast_image.esp import require_programs, seal
+from holdfast_image.first_boot import ENCRYPT, FirstBoot, Wifi, first_boot
 from holdfast_image.flash import Written, flash
 from holdfast_image.progress import Steps
 
@@ -65,6 +65,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The Wi-Fi to join (WPA2); its password is asked for, or taken from HOLDFAST_WIFI_PASSWORD.",
 )
 @click.option("--wifi-country", metavar="CC", help="Where the robot is, such as DE: what its radio may use.")
+@click.option("--encrypt", is_flag=True, help="Encrypt the robot's data; its TPM 2.0 has the key (x86-64).")
 @click.option("--yes", is_flag=True, help="Erase without asking.")
 @json_option
 def flash_command(
@@ -76,6 +77,7 @@ def flash_command(
     robot: Path | None,
     ssid: str | None,
     wifi_country: str | None,
+    encrypt: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -89,11 +91,18 @@ def flash_command(
     """
     steps = Steps()
     try:
-        told = first_boot(host_name, ssh_keys, nats, robot, _wifi(ssid, wifi_country))
-        sealed = seal(told.credentials)
+        told = first_boot(host_name, ssh_keys, nats, robot, _wifi(ssid, wifi_country), encrypt=encrypt)
+        if told.credentials or told.files:
+            require_programs()
+        files = {**seal(told.credentials), **told.files}
         with DiskImage(image_file) as disk_image:
-            if sealed and disk_image.layout.esp_offset is None:
+            if files and disk_image.layout.esp_offset is None:
                 raise UsageError(f"{image_file} has no EFI system partition for a first-boot configuration")
+            if encrypt and ROOT_X86_64 not in disk_image.layout.kinds:
+                raise UsageError(
+                    f"{image_file} is not for x86-64: no other board has a TPM that could keep the key; "
+                    "leave out --encrypt"
+                )
             drive = find_drive(device)
             refuse_drive_in_use(drive, system_numbers())
             refuse_unfit_drive(drive, disk_image.layout.size_bytes)
@@ -101,7 +110,7 @@ def flash_command(
                 if not yes:
                     _ask(drive, disk_image, told)
                 with _stopped_by_signals():
-                    written = flash(disk_image, card, sealed, steps)
+                    written = flash(disk_image, card, files, steps)
     except ImageError as error:
         fail("flash", error, as_json=as_json)
     _report(drive, written, told, steps, as_json=as_json)
@@ -192,6 +201,7 @@ def _report(drive: BlockDevice, written: Written, told: FirstBoot, steps: Steps,
             "size_bytes": written.size_bytes,
             "sent_bytes": written.sent_bytes,
             "credentials": sorted(told.credentials),
+            "encrypt": ENCRYPT in told.files,
             "seconds": steps.seconds,
         }
         click.echo(json.dumps(result))

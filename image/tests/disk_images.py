@@ -18,8 +18,9 @@ ROOT_BYTES = 3 * MIB
 # No whole number of blocks, as in images of mkosi.
 SIZE = ROOT_OFFSET + ROOT_BYTES + 2 * MIB + 33 * SECTOR
 EFI_PROGRAMS = Path("/usr/lib/systemd/boot/efi")
-_ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
-_LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+ROOT_X86_64 = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
+LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 
 
 def partition_table(size: int, partitions: list[tuple[uuid.UUID, int, int]]) -> bytes:
@@ -38,7 +39,7 @@ def partition_table(size: int, partitions: list[tuple[uuid.UUID, int, int]]) -> 
 
 def esp_table(size: int, esp_sector: int) -> bytes:
     """Return the table of a disk whose EFI system partition begins at `esp_sector`."""
-    return partition_table(size, [(_LINUX, 34, 34), (_ESP, esp_sector, esp_sector)])
+    return partition_table(size, [(LINUX, 34, 34), (ESP, esp_sector, esp_sector)])
 
 
 def make_image(path: Path) -> Path:
@@ -47,8 +48,8 @@ def make_image(path: Path) -> Path:
     head = partition_table(
         SIZE,
         [
-            (_ESP, ESP_OFFSET // SECTOR, ROOT_OFFSET // SECTOR - 1),
-            (_LINUX, ROOT_OFFSET // SECTOR, (ROOT_OFFSET + ROOT_BYTES) // SECTOR - 1),
+            (ESP, ESP_OFFSET // SECTOR, ROOT_OFFSET // SECTOR - 1),
+            (ROOT_X86_64, ROOT_OFFSET // SECTOR, (ROOT_OFFSET + ROOT_BYTES) // SECTOR - 1),
         ],
     )
     with path.open("wb") as file:

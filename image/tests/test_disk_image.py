@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from disk_images import ESP_OFFSET, MIB, SECTOR, SIZE, esp_table, partition_table
+from disk_images import ESP, ESP_OFFSET, LINUX, MIB, ROOT_X86_64, SECTOR, SIZE, esp_table, partition_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +36,9 @@ def content_of(path: Path) -> bytes:
 @_any_time
 @given(size=_SECTORS, esp=_SECTORS)
 def test_layout_is_that_of_the_table(size: int, esp: int) -> None:
-    assert read_layout(esp_table(size * SECTOR, esp)) == Layout(size * SECTOR, esp * SECTOR)
+    assert read_layout(esp_table(size * SECTOR, esp)) == Layout(
+        size * SECTOR, esp * SECTOR, frozenset({ESP, LINUX})
+    )
 
 
 def test_disk_without_an_efi_system_partition_has_none() -> None:
@@ -62,7 +64,7 @@ def test_raw_and_compressed_image_are_the_same_stream(image_file: Path, tmp_path
     packed.write_bytes(zstd.compress(image_file.read_bytes()))
     assert content_of(packed) == content_of(image_file) == image_file.read_bytes()
     with DiskImage(packed) as image:
-        assert image.layout == Layout(SIZE, ESP_OFFSET)
+        assert image.layout == Layout(SIZE, ESP_OFFSET, frozenset({ESP, ROOT_X86_64}))
 
 
 def test_image_of_several_frames_is_one(image_file: Path, tmp_path: Path) -> None:

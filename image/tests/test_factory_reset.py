@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import click.testing
@@ -16,6 +17,7 @@ from answering_core import answering_core
 from holdfast.errors import RefusedError
 from holdfast.modes import MOVING
 from holdfast.places import run_directory
+from holdfast_image.first_boot import first_boot
 from holdfast_image.guest.factory_reset import require_way_in
 from holdfast_image.guest.os_cli import operating_system
 from holdfast_image.guest.versions import robot_memory
@@ -154,24 +156,67 @@ def test_what_is_known_of_versions_is_not_on_the_data_partition(
 # The initrd
 
 
-def start(var: Path, folder: Path) -> bool:
-    """Let the initrd's script look at the data partition; return whether it passes on that a reset was asked for."""
+@dataclass(frozen=True)
+class Decided:
+    """What the initrd's script passes on to systemd-repart."""
+
+    makes: bool
+    """Whether that may make a data partition that is missing."""
+    encrypts: bool
+    resets: bool
+
+
+def slot(folder: Path, partition: str | None, mount: str, opens: bool = True, closes: bool = True) -> Decided:
+    """Let the initrd's script find a data partition with this in it, or none."""
     (folder / "run").mkdir(parents=True)
-    (folder / "disk/by-partlabel").mkdir(parents=True)
-    (folder / f"disk/by-partlabel/{Path(NAMED).name}").touch()
+    (folder / "dev/disk/by-partlabel").mkdir(parents=True)
+    (folder / "dev/mapper").mkdir()
     (folder / "cmdline").write_text(f"roothash={'0' * 64}\n")
-    program(folder / "bin", "udevadm", "")
-    program(folder / "bin", "mount", f'rmdir "$4" && ln -s {var} "$4"')
-    program(folder / "bin", "umount", 'rm "$1"')
-    script = (INITRD / "holdfast/slot").read_text().replace(">/dev/kmsg", ">&2")
-    for path, stand_in in (("/dev/disk", "disk"), ("/run", "run"), ("/proc/cmdline", "cmdline")):
-        assert path in script
-        script = script.replace(path, str(folder / stand_in))
-    path = f"{folder / 'bin'}:{os.environ['PATH']}"
-    subprocess.run(["sh", "-c", script], env={"PATH": path}, check=True)
-    left = {file.name for file in (folder / "run").iterdir()}
-    assert left <= {"holdfast-factory-reset"}, "the data partition is mounted still"
-    return bool(left)
+    if partition is not None:
+        (folder / NAMED.lstrip("/")).touch()
+    mapped = folder / "dev/mapper/holdfast-data"
+    cryptsetup = f"[ $1 = attach ] && {{ {opens:d}; touch {mapped}; exit; }}\n{closes:d}\nrm {mapped}"
+    bin_folder = folder / "bin"
+    program(bin_folder, "0", "exit 1")
+    program(bin_folder, "1", "exit 0")
+    program(bin_folder, "systemd-cryptsetup", f"set -e\n{cryptsetup}")
+    program(bin_folder, "udevadm", "")
+    program(bin_folder, "blkid", f"echo {partition or ''}")
+    program(bin_folder, "mount", mount)
+    program(bin_folder, "umount", 'rm "$1"')
+    places = {
+        "/usr/lib/holdfast/encrypted": str(INITRD / "holdfast/encrypted"),
+        "/usr/lib/holdfast/open-data": str(bin_folder / "open-data"),
+        "/dev/kmsg": "/proc/self/fd/2",
+        "/dev/disk": str(folder / "dev/disk"),
+        "/dev/mapper": str(folder / "dev/mapper"),
+        "/run": str(folder / "run"),
+        "/proc/cmdline": str(folder / "cmdline"),
+    }
+    scripts = {name: (INITRD / "holdfast" / name).read_text() for name in ("open-data", "slot")}
+    for path, stand_in in places.items():
+        assert path in "".join(scripts.values())
+        scripts = {name: script.replace(path, stand_in) for name, script in scripts.items()}
+    for name, script in scripts.items():
+        program(bin_folder, name, script)
+    path = f"{bin_folder}:{os.environ['PATH']}"
+    subprocess.run([bin_folder / "slot"], env={"PATH": path}, check=False)
+    mounted = {file.name for file in (folder / "run").iterdir() if file.is_symlink()} - {"holdfast-repart.d"}
+    assert not mounted
+    made = (folder / "run/holdfast-repart.d").resolve()
+    drop_ins = {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
+    assert not drop_ins or drop_ins == {"30-data.conf.d/tpm2.conf"}
+    resets = (folder / "run/holdfast-factory-reset").exists()
+    assert not (resets and mapped.exists()), "the kernel lets nobody make anew what is open"
+    return Decided(made.is_dir(), bool(drop_ins), resets)
+
+
+def start(var: Path, folder: Path, partition: str = "ext4", *, closes: bool = True) -> bool:
+    """Let the initrd's script look at the data partition; return whether it passes on that a reset was asked for."""
+    decided = slot(folder, partition, f'rmdir "$4" && ln -s {var} "$4"', closes=closes)
+    assert decided.makes
+    assert decided.encrypts == (partition == "crypto_LUKS")
+    return decided.resets
 
 
 def test_the_initrd_finds_the_request_where_the_command_puts_it(var: Path, tmp_path: Path) -> None:
@@ -183,17 +228,66 @@ def test_the_initrd_finds_the_request_where_the_command_puts_it(var: Path, tmp_p
     assert (var / "lib/holdfast/os/unfinished").read_text() == "3\n"
 
 
+def test_an_encrypted_partition_is_closed_for_a_reset_and_else_stays_open(var: Path, tmp_path: Path) -> None:
+    opened = "dev/mapper/holdfast-data"
+    assert not start(var, tmp_path / "1", "crypto_LUKS")
+    assert (tmp_path / "1" / opened).exists()
+    reset("--yes")
+    assert start(var, tmp_path / "2", "crypto_LUKS")
+    assert not (tmp_path / "2" / opened).exists()
+    assert not start(var, tmp_path / "3", "crypto_LUKS", closes=False)
+    assert sorted(stored(var)) == ["factory-reset", "unfinished"]
+
+
+def test_what_cannot_be_opened_is_encrypted_when_it_is_made_anew(tmp_path: Path) -> None:
+    assert slot(tmp_path, "crypto_LUKS", "exit 1", opens=False) == Decided(True, True, False)
+
+
+@pytest.mark.parametrize("partition", [None, ""], ids=["first start", "nobody can read it"])
+@pytest.mark.parametrize("encrypt", [True, False])
+def test_what_is_to_be_made_is_encrypted_where_the_drive_was_flashed_so(
+    tmp_path: Path, partition: str | None, encrypt: bool
+) -> None:
+    esp = tmp_path / "esp"
+    esp.mkdir()
+    for path in first_boot(encrypt=encrypt).files:
+        (esp / path).parent.mkdir(parents=True)
+        (esp / path).touch()
+    mount = f'[ "$2" = vfat ] && rmdir "$6" && ln -s {esp} "$6"'
+    assert slot(tmp_path / "robot", partition, mount) == Decided(True, encrypt, False)
+
+
+def test_where_it_cannot_be_found_out_nothing_is_made(tmp_path: Path) -> None:
+    assert slot(tmp_path, None, "exit 1") == Decided(False, False, False)
+    for unit in (SERVICE, "systemd-repart.service.d/holdfast.conf"):
+        assert "AssertPathExists=/run/holdfast-repart.d\n" in (UNITS / unit).read_text()
+
+
+def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
+    opening = (UNITS / "holdfast-open-data.service").read_text()
+    steps = [line.split()[0] for line in opening.splitlines() if line.startswith("ExecStart=")]
+    assert [step.rpartition("/")[2] for step in steps] == ["open-data", "systemd-pcrextend", "touch"]
+    assert "--pcr=15 " in opening
+    assert "AssertPathExists=/run/holdfast-data-open\n" in (UNITS / "sysroot-var.mount").read_text()
+    for unit in (SERVICE, "systemd-repart.service.d/holdfast.conf"):
+        assert "--tpm2-pcrs=7+15 " in (UNITS / unit).read_text()
+
+
 def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
     service, partitions = (UNITS / SERVICE).read_text(), UNITS / "systemd-repart.service.d/holdfast.conf"
+    opening = (UNITS / "holdfast-open-data.service").read_text()
     assert (UNITS / "initrd-root-fs.target.wants" / SERVICE).resolve() == UNITS / SERVICE
     assert "ConditionPathExists=/run/holdfast-factory-reset\n" in service
+    assert service.rstrip().endswith("ExecStart=/usr/bin/rm /run/holdfast-factory-reset"), "once, and not again"
     assert NAMED in service
     assert "Before=systemd-repart.service\n" in service
-    escaped = NAMED.strip("/").replace("-", r"\x2d").replace("/", "-")
-    assert f"Before=systemd-fsck@{escaped}.service\n" in partitions.read_text()
+    assert "After=systemd-repart.service holdfast-factory-reset.service\n" in opening
+    check = r"systemd-fsck@dev-holdfast\x2ddata.service"
+    for unit in (opening, partitions.read_text()):
+        assert f"Before={check}\n" in unit
     mount = (UNITS / "sysroot-var.mount").read_text()
-    assert f"What={NAMED}\n" in mount
-    assert "After=sysroot.mount systemd-repart.service " in mount
+    assert "What=/dev/holdfast-data\n" in mount
+    assert f"After=sysroot.mount holdfast-open-data.service {check}\n" in mount
 
 
 @pytest.mark.parametrize(("record", "passed_on"), [(CLEAR, True), *((record, False) for record in LATCHED)])

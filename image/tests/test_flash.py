@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from disk_images import ESP_OFFSET, MIB, ROOT_OFFSET, SECTOR, SIZE, partition_table
+from disk_images import ESP_OFFSET, MIB, ROOT_OFFSET, SECTOR, SIZE, esp_table, partition_table
 
 from holdfast_image.card import Card
 from holdfast_image.cli import image
@@ -87,6 +87,29 @@ def test_compressed_image_with_first_boot_configuration(
         text=True,
     )
     assert "holdfast.robot-id.cred" in listed.stdout
+
+
+def test_a_drive_that_shall_encrypt(image_file: Path, loop_drive: LoopMaker) -> None:
+    device = loop_drive(DRIVE_BYTES)
+    result = flashed(image_file, device, "--json", "--encrypt", answer="y\n")
+    assert result.exit_code == 0, result.output
+    assert "without a TPM 2.0 it will not start" in result.stderr
+    assert json.loads(result.stdout)["encrypt"] is True
+    listed = subprocess.run(
+        ["mdir", "-b", "-i", f"{device}@@{ESP_OFFSET}", "::/EFI/holdfast"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert listed.stdout.split() == ["::/EFI/holdfast/encrypt"]
+
+
+def test_a_board_without_a_tpm_cannot_encrypt(tmp_path: Path, loop_drive: LoopMaker) -> None:
+    file = tmp_path / "image.raw"
+    file.write_bytes(esp_table(2 * MIB, ESP_OFFSET // SECTOR).ljust(2 * MIB, b"\0"))
+    device = loop_drive(DRIVE_BYTES)
+    assert "not for x86-64" in error_of(flashed(file, device, "--yes", "--json", "--encrypt"), 2)
+    assert is_untouched(device)
 
 
 def test_long_stretch_of_zeros_replaces_what_was_there(tmp_path: Path, loop_drive: LoopMaker) -> None:

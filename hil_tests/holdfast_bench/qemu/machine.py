@@ -20,7 +20,7 @@ from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.qemu.console import ConsoleLog
 from holdfast_bench.qemu.errors import MachineError
 from holdfast_bench.qemu.platform import platform_of
-from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, QemuProcess, credential_arguments
+from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, TPM_SOCKET, QemuProcess, credential_arguments
 from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES, KEY, MEMORY, SavedState, move_parts
 from holdfast_bench.qemu.ssh import Ssh
 from holdfast_image.build import Image
@@ -54,25 +54,30 @@ class Vm:
         accelerator: Literal["auto", "kvm", "tcg"] = "auto",
         start_from: SavedState | None = None,
         secure_boot: bool = False,
+        tpm: bool = False,
     ) -> None:
         """Make a machine that boots, or whose first power-on goes on where the state `start_from` was saved.
 
         Such a state was saved by a machine of the same image, processors and memory. With `secure_boot` the firmware
-        checks signatures; without keys of its own it takes those that the image brings along.
+        checks signatures; without keys of its own it takes those that the image brings along. With `tpm` it has a TPM
+        2.0, new as from the factory.
 
         Raises:
-            MachineError: no firmware for the image's board checks signatures here.
+            MachineError: no firmware for the image's board checks signatures here, or measures into a TPM.
         """
         self.image = image
         self._platform = platform_of(image.board)
         if secure_boot and self._platform.secure_firmware is None:
             raise MachineError(f"there is no firmware for {image.board} here that checks signatures")
+        if tpm and self._platform.tpm is None:
+            raise MachineError(f"there is no firmware for {image.board} here that measures into a TPM")
         self.folder = folder.absolute()
         self._credentials = dict(credentials or {})
         self._processors = processors
         self._memory_mib = memory_mib
         self._wanted_accelerator = accelerator
         self._secure_boot = secure_boot
+        self._tpm = tpm
         self._process: QemuProcess | None = None
         self._started = 0.0
         self._resources = ExitStack()
@@ -127,7 +132,7 @@ class Vm:
         self._started = time.monotonic()
         resumes, self._resumes = self._resumes, False
         arguments = [*self._arguments(), *(("-incoming", f"file:{SAVED}/{MEMORY}") if resumes else ())]
-        self._process = QemuProcess(self.image, self.folder, arguments, binds=self._binds())
+        self._process = QemuProcess(self.image, self.folder, arguments, binds=self._binds(), tpm=self._tpm)
         try:
             if resumes:
                 # It was saved standing still, and is loaded so.
@@ -290,6 +295,7 @@ class Vm:
             *("-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi"),
             *protected,
             *self._firmware(),
+            *self._tpm_arguments(),
             *disk_arguments(cache="none"),
             # Management: nothing but ssh from the host.
             *("-netdev", f"user,id={MANAGEMENT},net=10.0.2.0/24,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
@@ -298,6 +304,14 @@ class Vm:
             *("-device", f"virtio-net-pci,netdev={OUTSIDE},mac=52:54:00:00:03:0f"),
             *("-device", "virtio-rng-pci"),
             *credential_arguments(credentials, self._platform.passes_smbios),
+        ]
+
+    def _tpm_arguments(self) -> list[str]:
+        if not self._tpm:
+            return []
+        return [
+            *("-chardev", f"socket,id=tpm,path={TPM_SOCKET}", "-tpmdev", "emulator,id=tpm,chardev=tpm"),
+            *("-device", f"{self._platform.tpm},tpmdev=tpm"),
         ]
 
     def _firmware(self) -> list[str]:

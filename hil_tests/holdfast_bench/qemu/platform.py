@@ -22,6 +22,8 @@ class Platform:
     """A file with the firmware's variables as they leave the factory; None: it keeps none."""
     secure_firmware: str | None = None
     """What checks signatures instead of `firmware`; None: there is none."""
+    tpm: str | None = None
+    """QEMU's device for a TPM that the firmware measures into; None: it measures nothing."""
     passes_smbios: bool = True
     """Whether the firmware hands QEMU's SMBIOS tables on; U-Boot makes its own."""
 
@@ -36,6 +38,7 @@ PC = Platform(
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
     "usr/share/OVMF/OVMF_VARS_4M.fd",
     secure_firmware="/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    tpm="tpm-tis",
 )
 # The processor of a Pi 5; QEMU's `max` signs pointers, which costs an emulator much.
 ARM_UEFI = Platform(

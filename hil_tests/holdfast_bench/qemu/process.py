@@ -18,15 +18,24 @@ from holdfast_image.namespace import Bind, start_in_builder, tail_of
 FOLDER = "/hf/vm"
 IMAGE = "/hf/image"
 SAVED = "/hf/saved"
+TPM = f"{FOLDER}/tpm"
+"""Where a machine's TPM keeps what it keeps without power."""
+TPM_SOCKET = f"{TPM}/socket"
 _GONE_LIMIT_S = 30.0
 FIRST_PASSED_FD = 64  # above what the shell between uses itself
+# It goes into the background once it listens, and dies with the namespace, as QEMU does.
+_WITH_TPM = f"""
+mkdir -p {TPM} && rm -f {TPM_SOCKET} &&
+swtpm socket --tpm2 --daemon --tpmstate dir={TPM} --ctrl type=unixio,path={TPM_SOCKET} &&
+exec "$@"
+"""
 
 
 class QemuProcess:
     """Starts QEMU, which sees `folder`, `image` and `binds`.
 
     `ports` are virtio-serial ports by name, each given back as a connected socket. On `processor` alone it runs with
-    all its threads, if one is given.
+    all its threads, if one is given. With `tpm` a TPM listens at `TPM_SOCKET`.
     """
 
     def __init__(
@@ -37,6 +46,8 @@ class QemuProcess:
         ports: Sequence[str] = (),
         binds: Sequence[Bind] = (),
         processor: int | None = None,
+        *,
+        tpm: bool = False,
     ) -> None:
         self.log = folder / "qemu.log"
         self.ports: dict[str, socket.socket] = {}
@@ -51,6 +62,8 @@ class QemuProcess:
 
         pinned = () if processor is None else ("taskset", "--cpu-list", str(processor))
         argv = [*pinned, platform_of(image.board).program, *arguments]
+        if tpm:
+            argv = ["sh", "-c", _WITH_TPM, "sh", *argv]
         monitor, number = pair()
         argv += ["-chardev", f"socket,id=qmp,fd={number}", "-mon", "chardev=qmp,mode=control"]
         if ports:

@@ -20,6 +20,8 @@ from holdfast_image.guest.systemd_boot import secure_boot
 from holdfast_image.guest.versions import robot_memory
 
 _BOARD = Path("/usr/lib/holdfast/board")
+# What the initrd opens an encrypted data partition as.
+_OPENED = Path("/dev/mapper/holdfast-data")
 _AT_THE_NEXT_REBOOT = (
     f"At the next reboot this robot loses {factory_reset.LOST}. {factory_reset.APPLIED_AGAIN} Until then "
     "`holdfast os factory-reset --cancel` takes that back."
@@ -65,6 +67,7 @@ def status(as_json: bool) -> None:
             "damaged": damaged,
             "boot_loader_counts": memory.boot_loader_counts(),
             "factory_reset": factory_reset.is_requested(),
+            "encrypted": _OPENED.exists(),
         }
     if as_json:
         print_json(told)
@@ -78,6 +81,8 @@ def status(as_json: bool) -> None:
         console.print(f"{version:12} damaged: its slot is not what was built; install it again")
     if not told["boot_loader_counts"]:
         console.print("the boot loader has not been seen to count: nothing can be installed")
+    if told["encrypted"]:
+        console.print("the data partition is encrypted; this robot's TPM opens it")
     if told["factory_reset"]:
         console.print(_AT_THE_NEXT_REBOOT, soft_wrap=True)
 

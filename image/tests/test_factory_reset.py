@@ -278,7 +278,9 @@ def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
     opening = (UNITS / "holdfast-open-data.service").read_text()
     assert (UNITS / "initrd-root-fs.target.wants" / SERVICE).resolve() == UNITS / SERVICE
     assert "ConditionPathExists=/run/holdfast-factory-reset\n" in service
-    assert service.rstrip().endswith("ExecStart=/usr/bin/rm /run/holdfast-factory-reset"), "once, and not again"
+    assert service.rstrip().endswith("ExecStart=/usr/bin/rm /run/holdfast-factory-reset"), (
+        "once, and not again"
+    )
     assert NAMED in service
     assert "Before=systemd-repart.service\n" in service
     assert "After=systemd-repart.service holdfast-factory-reset.service\n" in opening

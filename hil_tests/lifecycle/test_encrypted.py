@@ -125,7 +125,7 @@ def test_a_reset_encrypts_again(vm: Vm) -> None:
 def test_once_the_robot_runs_the_tpm_gives_the_key_to_nobody(vm: Vm) -> None:
     # The key is bound to what nobody had extended when it was made, and something has been since.
     header = vm.shell.run(f"head -c 64K {DATA} | tr -d ' ' | grep -ao '\"tpm2-pcrs\":[^]]*'").stdout
-    assert header.strip() == '"tpm2-pcrs":[7,15'
+    assert set(header.split()) == {'"tpm2-pcrs":[7,15'}
     extended = vm.shell.run("cat /sys/class/tpm/tpm0/pcr-sha256/15").stdout.strip()
     assert len(extended) == 64
     assert extended != "0" * 64

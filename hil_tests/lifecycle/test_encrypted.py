@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from holdfast.session import RELAXED, env_lines
 from holdfast_bench.qemu import Vm
-from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES
+from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES, KEY
 from holdfast_bench.robot import wait_until
 from holdfast_bench.updates import Updated
 from holdfast_bench.vm_session import SLOWER
@@ -134,7 +134,8 @@ def test_once_the_robot_runs_the_tpm_gives_the_key_to_nobody(vm: Vm) -> None:
 def test_another_robot_does_not_open_it(vm: Vm, flashed: Image, tmp_path: Path) -> None:
     vm.cut()
     with Vm(flashed, tmp_path / "vm", credentials=CREDENTIALS, tpm=True) as thief:
-        for name in (DISK, FIRMWARE_VARIABLES):
+        # The key of ssh too: the drive knows that of its own robot.
+        for name in (DISK, FIRMWARE_VARIABLES, KEY, f"{KEY}.pub"):
             shutil.copyfile(vm.folder / name, thief.folder / name)
         thief.on()
         thief.console.wait_for("the TPM does not open the data partition", LIMIT_S)

@@ -79,7 +79,11 @@ def test_labels_have_room_for_the_version(kind: str) -> None:
 def test_the_initrd_mounts_what_the_robot_makes() -> None:
     data = definitions(ROBOT)[-1]
     unit = (INITRD / "sysroot-var.mount").read_text()
-    assert f"What=/dev/disk/by-partlabel/{data['Label']}\n" in unit
+    rules = (INITRD.parents[1] / "udev/rules.d/90-holdfast-data.rules").read_text()
+    assert f'ENV{{ID_PART_ENTRY_NAME}}=="{data["Label"]}", ' in rules
+    assert f'ENV{{DM_NAME}}=="{data["Label"]}", ' in rules
+    assert rules.count('SYMLINK+="holdfast-data"\n') == 2
+    assert "What=/dev/holdfast-data\n" in unit
     assert f"Type={data['Format']}\n" in unit
     for link in (INITRD / "initrd-root-fs.target.requires").iterdir():
         assert link.resolve().is_file(), link

@@ -82,6 +82,9 @@ def test_the_initrd_mounts_what_the_robot_makes() -> None:
     rules = (INITRD.parents[1] / "udev/rules.d/90-holdfast-data.rules").read_text()
     assert f'ENV{{ID_PART_ENTRY_NAME}}=="{data["Label"]}", ' in rules
     assert f'ENV{{DM_NAME}}=="{data["Label"]}", ' in rules
+    assert 'ENV{DM_NAME}=="holdfast-data", OPTIONS+="link_priority=100", SYMLINK+=' in rules, (
+        "not a plain one beside it"
+    )
     assert rules.count('SYMLINK+="holdfast-data"\n') == 2
     assert "What=/dev/holdfast-data\n" in unit
     assert f"Type={data['Format']}\n" in unit

@@ -56,14 +56,21 @@ def read_layout(head: bytes) -> Layout | None:
         table = head[table_sector * SECTOR_BYTES :][: entries * entry_bytes]
         intact = (signature, checksum, table_checksum) == (b"EFI PART", zlib.crc32(raw), zlib.crc32(table))
         if intact and entry_bytes >= _ENTRY.size and len(table) == entries * entry_bytes:
-            partitions = {
-                uuid.UUID(bytes_le=kind): first_sector * SECTOR_BYTES
-                for begin in reversed(range(0, len(table), entry_bytes))
-                for kind, _, first_sector, *_ in [_ENTRY.unpack_from(table, begin)]
-                if any(kind)
-            }
-            return Layout((last_sector + 1) * SECTOR_BYTES, partitions.get(_ESP_TYPE), frozenset(partitions))
+            partitions = _partitions(table, entry_bytes)
+            esp_offset = next((offset for kind, offset in partitions if kind == _ESP_TYPE), None)
+            kinds = frozenset(kind for kind, _ in partitions)
+            return Layout((last_sector + 1) * SECTOR_BYTES, esp_offset, kinds)
     return None
+
+
+def _partitions(table: bytes, entry_bytes: int) -> list[tuple[uuid.UUID, int]]:
+    """Return the type of each partition and where it begins."""
+    entries = (_ENTRY.unpack_from(table, begin) for begin in range(0, len(table), entry_bytes))
+    return [
+        (uuid.UUID(bytes_le=kind), first_sector * SECTOR_BYTES)
+        for kind, _, first_sector, *_ in entries
+        if any(kind)
+    ]
 
 
 class DiskImage:

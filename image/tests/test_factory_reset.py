@@ -175,11 +175,10 @@ def slot(folder: Path, partition: str | None, mount: str, opens: bool = True, cl
     if partition is not None:
         (folder / NAMED.lstrip("/")).touch()
     mapped = folder / "dev/mapper/holdfast-data"
-    cryptsetup = f"[ $1 = attach ] && {{ {opens:d}; touch {mapped}; exit; }}\n{closes:d}\nrm {mapped}"
+    attach = f"touch {mapped}" if opens else "exit 1"
+    detach = f"rm {mapped}" if closes else "exit 1"
     bin_folder = folder / "bin"
-    program(bin_folder, "0", "exit 1")
-    program(bin_folder, "1", "exit 0")
-    program(bin_folder, "systemd-cryptsetup", f"set -e\n{cryptsetup}")
+    program(bin_folder, "systemd-cryptsetup", f"case $1 in attach) {attach} ;; detach) {detach} ;; esac")
     program(bin_folder, "udevadm", "")
     program(bin_folder, "blkid", f"echo {partition or ''}")
     program(bin_folder, "mount", mount)

@@ -187,3 +187,8 @@ def test_robot_is_told_the_key_of_a_wifi_and_not_its_password(ssid: str, passwor
 def test_wifi_that_cannot_be_is_refused(wifi: Wifi, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         first_boot(wifi=wifi)
+
+
+def test_what_stays_readable_beside_encrypted_data_is_said() -> None:
+    assert "stay readable" in "\n".join(first_boot(nats=URL, encrypt=True).summary)
+    assert "stay readable" not in "\n".join(first_boot(encrypt=True).summary)

@@ -8,14 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.broker import free_port
+
 DEADLINE_S = 60.0
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from servers import NatsServer, free_port
+from servers import NatsServer
 
+from holdfast.broker import free_port
 from holdfast_ota import mirror as mirroring
 from holdfast_ota.errors import PublishError
 from holdfast_ota.fetch import FolderFetcher

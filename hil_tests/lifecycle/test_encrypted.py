@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from holdfast.session import RELAXED, env_lines
+from holdfast_bench.flashed_drive import flashed_drive
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.saved_state import DISK, FIRMWARE_VARIABLES, KEY
 from holdfast_bench.robot import wait_until
 from holdfast_bench.updates import Updated
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import Image, build_image, repository_root
-from holdfast_image.cli import image as image_command
 
 pytestmark = [pytest.mark.vm, pytest.mark.needs("fresh-machine")]
 LIMIT_S = 900.0
-DRIVE_BYTES = 6 << 30
 STORED = "/var/lib/holdfast/stored"
 SECRET = "nobody may read this from the drive"  # noqa: S105 - it is looked for, not with
 # What LUKS notes of the TPM.
@@ -33,32 +29,12 @@ DATA = "/dev/disk/by-partlabel/holdfast-data"
 CREDENTIALS = {"holdfast.env": env_lines(RELAXED | SLOWER), "holdfast.robot-id": "arm-42"}
 
 
-@contextmanager
-def loop_device(file: Path) -> Iterator[str]:
-    """A block device over a file, as a card reader gives one."""
-    made = subprocess.run(["losetup", "--find", "--show", file], check=True, capture_output=True, text=True)
-    device = made.stdout.strip()
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
-
-
 @pytest.fixture(scope="module")
 def flashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """A drive that the image was flashed to."""
+    """A drive that shall encrypt."""
     image = build_image(repository_root(Path(__file__).parent))
-    folder = tmp_path_factory.mktemp("encrypted") / "drive"
-    shutil.copytree(image.directory, folder, ignore=shutil.ignore_patterns("image.raw", "update"))
-    drive = folder / "image.raw"
-    with drive.open("wb") as file:
-        file.truncate(DRIVE_BYTES)
-    with loop_device(drive) as device:
-        arguments = ["flash", str(image.directory / "image.raw"), device, "--encrypt", "--yes", "--json"]
-        done = CliRunner().invoke(image_command, arguments)
-    assert done.exit_code == 0, done.output
-    yield dataclasses.replace(image, directory=folder)
-    shutil.rmtree(folder)
+    with flashed_drive(image, tmp_path_factory.mktemp("encrypted"), "--encrypt") as drive:
+        yield drive
 
 
 @pytest.fixture(scope="module")

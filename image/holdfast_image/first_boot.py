@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from holdfast.config import RobotConfig, load_robot_config
+from pydantic import TypeAdapter, ValidationError
+
+from holdfast.config import GpioLine, RobotConfig, load_robot_config
 from holdfast.errors import ConfigError
 from holdfast_image.errors import HostError, UsageError
 from holdfast_image.guest.firstboot import (
@@ -29,6 +31,8 @@ _LONGEST_BYTES = 256 << 10
 # No credential: with Secure Boot a robot takes none from its card, and a TPM is best there.
 ENCRYPT = "EFI/holdfast/encrypt"
 """Its presence has the first start encrypt the data partition."""
+RESET_LINE = "EFI/holdfast/reset-line"
+"""Which GPIO line, CHIP:NUMBER, resets the robot when it is held while that starts."""
 # ISO 3166 keeps these free, and a radio takes them without a word: it stays off what the country allows.
 _NOT_COUNTRIES = {"UK", "EU", "XX"}
 
@@ -93,6 +97,7 @@ def first_boot(
     wifi: Wifi | None = None,
     *,
     encrypt: bool = False,
+    reset_line: str | None = None,
 ) -> FirstBoot:
     """Return the configuration, every value of it checked.
 
@@ -129,6 +134,11 @@ def first_boot(
             told.summary.append(
                 "not encrypted: the fleet's and the Wi-Fi's keys, which stay readable on the drive"
             )
+    if reset_line is not None:
+        told.files[RESET_LINE] = checked_line(reset_line).encode()
+        told.summary.append(
+            f"who holds {reset_line} high while it starts, for 5 s, makes it lose all its data"
+        )
     if sum(map(len, told.credentials.values())) > _LONGEST_BYTES:
         raise UsageError(f"the first-boot configuration is longer than {_LONGEST_BYTES} bytes; shorten it")
     return told
@@ -166,6 +176,20 @@ def checked_leaf_url(url: str) -> str:
             "expected nats-leaf://user:password@host:port"
         )
     return url
+
+
+def checked_line(line: str) -> str:
+    """Return `line` if it names a GPIO line as robot.toml does.
+
+    Raises:
+        UsageError: it does not.
+    """
+    try:
+        return TypeAdapter(GpioLine).validate_python(line)
+    except ValidationError:
+        raise UsageError(
+            f'reset line {line!r}: write "CHIP:NUMBER", for example "gpiochip0:17"; the chip is its device or its label'
+        ) from None
 
 
 def checked_robot(file: Path, host_name: str | None) -> str:

@@ -30,7 +30,7 @@ from holdfast_image.drives import (
 )
 from holdfast_image.errors import DriveError, ImageError, UsageError
 from holdfast_image.esp import require_programs, seal
-from holdfast_image.first_boot import ENCRYPT, FirstBoot, Wifi, first_boot
+from holdfast_image.first_boot import ENCRYPT, RESET_LINE, FirstBoot, Wifi, first_boot
 from holdfast_image.flash import Written, flash
 from holdfast_image.progress import Steps
 
@@ -66,6 +66,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--wifi-country", metavar="CC", help="Where the robot is, such as DE: what its radio may use.")
 @click.option("--encrypt", is_flag=True, help="Encrypt the robot's data; its TPM 2.0 has the key (x86-64).")
+@click.option(
+    "--reset-line",
+    metavar="CHIP:NUMBER",
+    help="The GPIO line that makes a factory reset when it is held high for 5 s while the robot starts.",
+)
 @click.option("--yes", is_flag=True, help="Erase without asking.")
 @json_option
 def flash_command(
@@ -78,6 +83,7 @@ def flash_command(
     ssid: str | None,
     wifi_country: str | None,
     encrypt: bool,
+    reset_line: str | None,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -91,7 +97,8 @@ def flash_command(
     """
     steps = Steps()
     try:
-        told = first_boot(host_name, ssh_keys, nats, robot, _wifi(ssid, wifi_country), encrypt=encrypt)
+        wifi = _wifi(ssid, wifi_country)
+        told = first_boot(host_name, ssh_keys, nats, robot, wifi, encrypt=encrypt, reset_line=reset_line)
         if told.credentials or told.files:
             require_programs()
         files = {**seal(told.credentials), **told.files}
@@ -202,6 +209,7 @@ def _report(drive: BlockDevice, written: Written, told: FirstBoot, steps: Steps,
             "sent_bytes": written.sent_bytes,
             "credentials": sorted(told.credentials),
             "encrypt": ENCRYPT in told.files,
+            "reset_line": RESET_LINE in told.files,
             "seconds": steps.seconds,
         }
         click.echo(json.dumps(result))

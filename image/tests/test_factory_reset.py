@@ -27,7 +27,9 @@ IMAGE = Path(__file__).parents[1]
 ROBOT = IMAGE / "mkosi.extra/usr/lib/repart.d"
 INITRD = IMAGE / "mkosi.images/initrd/mkosi.extra/usr/lib"
 UNITS = INITRD / "systemd/system"
-SERVICE = "holdfast-factory-reset.service"
+# What the script tells systemd-repart.
+OPTIONS = "holdfast-repart.env"
+REPART = UNITS / "systemd-repart.service.d/holdfast.conf"
 NAMED = "/dev/disk/by-partlabel/holdfast-data"
 
 
@@ -166,29 +168,46 @@ class Decided:
     resets: bool
 
 
-def slot(folder: Path, partition: str | None, mount: str, opens: bool = True, closes: bool = True) -> Decided:
-    """Let the initrd's script find a data partition with this in it, or none."""
+def slot(
+    folder: Path,
+    partition: str | None,
+    mount: str,
+    *,
+    opens: bool = True,
+    closes: bool = True,
+    gpio: str = "exit 1",
+    secure_boot: bool = False,
+) -> Decided:
+    """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads."""
     (folder / "run").mkdir(parents=True)
     (folder / "dev/disk/by-partlabel").mkdir(parents=True)
     (folder / "dev/mapper").mkdir()
     (folder / "cmdline").write_text(f"roothash={'0' * 64}\n")
     if partition is not None:
         (folder / NAMED.lstrip("/")).touch()
+    if secure_boot:
+        (folder / "dev/tpmrm0").touch()
     mapped = folder / "dev/mapper/holdfast-data"
     attach = f"touch {mapped}" if opens else "exit 1"
     detach = f"rm {mapped}" if closes else "exit 1"
     bin_folder = folder / "bin"
     program(bin_folder, "systemd-cryptsetup", f"case $1 in attach) {attach} ;; detach) {detach} ;; esac")
+    program(bin_folder, "systemd-analyze", "" if secure_boot else "exit 1")
     program(bin_folder, "udevadm", "")
     program(bin_folder, "blkid", f"echo {partition or ''}")
-    program(bin_folder, "mount", mount)
-    program(bin_folder, "umount", 'rm "$1"')
+    program(bin_folder, "mount", f'[ "$2" = remount,rw ] && exit\n{mount}')
+    program(bin_folder, "umount", 'rm "$1" && mkdir "$1"')
+    program(
+        bin_folder, "gpiodetect", "echo 'gpiochip0 [other] (32 lines)'; echo 'gpiochip3 [button] (8 lines)'"
+    )
+    program(bin_folder, "gpioget", gpio)
     places = {
         "/usr/lib/holdfast/encrypted": str(INITRD / "holdfast/encrypted"),
         "/usr/lib/holdfast/open-data": str(bin_folder / "open-data"),
         "/dev/kmsg": "/proc/self/fd/2",
         "/dev/disk": str(folder / "dev/disk"),
         "/dev/mapper": str(folder / "dev/mapper"),
+        "/dev/tpmrm0": str(folder / "dev/tpmrm0"),
         "/run": str(folder / "run"),
         "/proc/cmdline": str(folder / "cmdline"),
     }
@@ -205,14 +224,16 @@ def slot(folder: Path, partition: str | None, mount: str, opens: bool = True, cl
     made = (folder / "run/holdfast-repart.d").resolve()
     drop_ins = {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
     assert not drop_ins or drop_ins == {"30-data.conf.d/tpm2.conf"}
-    resets = (folder / "run/holdfast-factory-reset").exists()
+    options = folder / "run" / OPTIONS
+    resets = options.exists()
+    assert not resets or options.read_text() == "RESET=--factory-reset=yes\n"
     assert not (resets and mapped.exists()), "the kernel lets nobody make anew what is open"
     return Decided(made.is_dir(), bool(drop_ins), resets)
 
 
 def start(var: Path, folder: Path, partition: str = "ext4", *, closes: bool = True) -> bool:
     """Let the initrd's script look at the data partition; return whether it passes on that a reset was asked for."""
-    decided = slot(folder, partition, f'rmdir "$4" && ln -s {var} "$4"', closes=closes)
+    decided = slot(folder, partition, f'[ "$2" = ext4 ] && rmdir "$4" && ln -s {var} "$4"', closes=closes)
     assert decided.makes
     assert decided.encrypts == (partition == "crypto_LUKS")
     return decided.resets
@@ -258,8 +279,7 @@ def test_what_is_to_be_made_is_encrypted_where_the_drive_was_flashed_so(
 
 def test_where_it_cannot_be_found_out_nothing_is_made(tmp_path: Path) -> None:
     assert slot(tmp_path, None, "exit 1") == Decided(False, False, False)
-    for unit in (SERVICE, "systemd-repart.service.d/holdfast.conf"):
-        assert "AssertPathExists=/run/holdfast-repart.d\n" in (UNITS / unit).read_text()
+    assert "AssertPathExists=/run/holdfast-repart.d\n" in REPART.read_text()
 
 
 def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
@@ -268,23 +288,16 @@ def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
     assert [step.rpartition("/")[2] for step in steps] == ["open-data", "systemd-pcrextend", "touch"]
     assert "--pcr=15 " in opening
     assert "AssertPathExists=/run/holdfast-data-open\n" in (UNITS / "sysroot-var.mount").read_text()
-    for unit in (SERVICE, "systemd-repart.service.d/holdfast.conf"):
-        assert "--tpm2-pcrs=7+15 " in (UNITS / unit).read_text()
+    assert "--tpm2-pcrs=7+15 " in REPART.read_text()
 
 
 def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
-    service, partitions = (UNITS / SERVICE).read_text(), UNITS / "systemd-repart.service.d/holdfast.conf"
-    opening = (UNITS / "holdfast-open-data.service").read_text()
-    assert (UNITS / "initrd-root-fs.target.wants" / SERVICE).resolve() == UNITS / SERVICE
-    assert "ConditionPathExists=/run/holdfast-factory-reset\n" in service
-    assert service.rstrip().endswith("ExecStart=/usr/bin/rm /run/holdfast-factory-reset"), (
-        "once, and not again"
-    )
-    assert NAMED in service
-    assert "Before=systemd-repart.service\n" in service
-    assert "After=systemd-repart.service holdfast-factory-reset.service\n" in opening
+    partitions, opening = REPART.read_text(), (UNITS / "holdfast-open-data.service").read_text()
+    assert f"EnvironmentFile=-/run/{OPTIONS}\n" in partitions
+    assert " $RESET\n" in partitions
+    assert "After=systemd-repart.service\n" in opening
     check = r"systemd-fsck@dev-holdfast\x2ddata.service"
-    for unit in (opening, partitions.read_text()):
+    for unit in (opening, partitions):
         assert f"Before={check}\n" in unit
     mount = (UNITS / "sysroot-var.mount").read_text()
     assert "What=/dev/holdfast-data\n" in mount
@@ -299,6 +312,118 @@ def test_a_stop_that_is_latched_after_the_request_takes_it_away(
     latch(var, record)
     assert start(var, tmp_path / "1") is passed_on
     assert ("factory-reset" in stored(var)) is passed_on
+
+
+# The reset line
+
+PRESSED = "echo 1"
+RELEASED = "echo 0"
+
+
+@dataclass
+class Button:
+    """A robot whose card was flashed with a reset line, and that stores on an ext4 partition."""
+
+    esp: Path
+    var: Path
+    starts: int = 0
+
+    def start(
+        self, gpio: str, partition: str | None = "ext4", *, mounts: bool = True, secure_boot: bool = False
+    ) -> bool:
+        """Let the initrd's script look at the line; return whether it has the robot reset."""
+        self.starts += 1
+        var = f'rmdir "$4" && ln -s {self.var} "$4"' if mounts else "exit 1"
+        mount = f'case $2 in vfat) rmdir "$6" && ln -s {self.esp} "$6" ;; ext4) {var} ;; esac'
+        folder = self.esp.parent / str(self.starts)
+        return slot(folder, partition, mount, gpio=gpio, secure_boot=secure_boot).resets
+
+    def has_reset(self) -> bool:
+        """Tell whether it is noted that nobody has let go of the line since it reset the robot."""
+        return (self.esp / "EFI/holdfast/reset-by-line").exists()
+
+
+@pytest.fixture
+def button(var: Path, tmp_path: Path) -> Button:
+    esp = tmp_path / "esp"
+    for path, content in first_boot(reset_line="button:5").files.items():
+        (esp / path).parent.mkdir(parents=True)
+        (esp / path).write_bytes(content)
+    return Button(esp, var)
+
+
+def counted(folder: Path, *levels: int) -> str:
+    """Return a gpioget that reads these levels one after the other, and then the last of them."""
+    cases = "".join(f"{count}) echo {level} ;; " for count, level in enumerate(levels[:-1], 1))
+    return f"echo >>{folder}/read; case $(wc -l <{folder}/read) in {cases}*) echo {levels[-1]} ;; esac"
+
+
+def test_a_line_that_is_held_resets(button: Button, tmp_path: Path) -> None:
+    asked = f'echo "$@" >>{tmp_path}/asked; echo 1'
+    assert button.start(asked)
+    assert button.has_reset()
+    readings = (tmp_path / "asked").read_text().splitlines()
+    assert readings == ["--numeric --bias=pull-down --hold-period=500ms --chip=gpiochip3 5"] * 10
+
+
+def test_a_line_by_its_device(button: Button, tmp_path: Path) -> None:
+    (button.esp / "EFI/holdfast/reset-line").write_text("gpiochip0:12")
+    assert button.start(f'echo "$@" >{tmp_path}/asked; echo 1')
+    assert (tmp_path / "asked").read_text().endswith("--chip=gpiochip0 12\n")
+
+
+@pytest.mark.parametrize("levels", [(0, 1), (1, 0), (1,) * 9 + (0,)])
+def test_who_lets_go_in_time_loses_nothing(button: Button, tmp_path: Path, levels: tuple[int, ...]) -> None:
+    assert not button.start(counted(tmp_path, *levels))
+    assert not button.has_reset()
+
+
+@pytest.mark.parametrize("gpio", ["exit 1", "echo", "echo 2", "echo 1; echo 1", "echo error"])
+def test_a_line_that_cannot_be_read_resets_nothing(button: Button, gpio: str) -> None:
+    assert not button.start(gpio)
+    assert (button.var / "lib/holdfast/os/unfinished").read_text() == "1\n"
+
+
+def test_a_line_that_is_stuck_resets_once(button: Button) -> None:
+    assert button.start(PRESSED)
+    assert not button.start(PRESSED)
+    assert not button.start("exit 1")
+    assert not button.start(PRESSED)
+    assert not button.start(RELEASED)
+    assert button.start(PRESSED)
+
+
+def test_a_reset_that_cannot_be_noted_is_not_made(button: Button) -> None:
+    (button.esp / "EFI/holdfast/reset-line").rename(button.esp / "line")
+    (button.esp / "EFI/holdfast").rmdir()
+    (button.esp / "EFI/holdfast").symlink_to(button.esp)
+    (button.esp / "line").rename(button.esp / "reset-line")
+    (button.esp / "reset-by-line").symlink_to(button.esp / "nowhere/there")
+    assert not button.start(PRESSED)
+
+
+def test_without_a_data_partition_there_is_nothing_to_reset(button: Button) -> None:
+    assert not button.start(PRESSED, partition=None)
+    assert not button.has_reset()
+
+
+def test_the_line_helps_where_the_data_partition_cannot_be_mounted(button: Button) -> None:
+    assert not button.start(RELEASED, mounts=False)
+    assert button.start(PRESSED, mounts=False)
+
+
+def test_the_line_forgets_no_latched_stop(button: Button) -> None:
+    latch(button.var, LATCHED[0])
+    assert not button.start(PRESSED)
+    assert button.start(RELEASED) is button.start(PRESSED) is False
+    latch(button.var, CLEAR)
+    assert not button.start(RELEASED)
+    assert button.start(PRESSED)
+
+
+def test_the_line_locks_nobody_out(button: Button) -> None:
+    assert not button.start(PRESSED, secure_boot=True)
+    assert not button.has_reset()
 
 
 # systemd-repart

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_image.errors import UsageError
-from holdfast_image.first_boot import Wifi, checked_host_name, checked_leaf_url, first_boot
+from holdfast_image.first_boot import RESET_LINE, Wifi, checked_host_name, checked_leaf_url, first_boot
 from holdfast_image.guest.firstboot import wifi_configuration
 
 ROOT = Path(__file__).parents[2]
@@ -192,3 +192,17 @@ def test_wifi_that_cannot_be_is_refused(wifi: Wifi, message: str) -> None:
 def test_what_stays_readable_beside_encrypted_data_is_said() -> None:
     assert "stay readable" in "\n".join(first_boot(nats=URL, encrypt=True).summary)
     assert "stay readable" not in "\n".join(first_boot(encrypt=True).summary)
+
+
+def test_a_reset_line_is_named_as_in_robot_toml() -> None:
+    told = first_boot(reset_line="gpiochip0:17")
+    assert told.files == {RESET_LINE: b"gpiochip0:17"}
+    assert "lose all its data" in "\n".join(told.summary)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "gpiochip0", "gpiochip0:", ":5", "a:b:5", "gpio chip:5", "gpiochip0:5\n", "a:-1"]
+)
+def test_a_reset_line_that_is_none_is_refused(line: str) -> None:
+    with pytest.raises(UsageError, match="CHIP:NUMBER"):
+        first_boot(reset_line=line)

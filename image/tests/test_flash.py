@@ -89,19 +89,22 @@ def test_compressed_image_with_first_boot_configuration(
     assert "holdfast.robot-id.cred" in listed.stdout
 
 
-def test_a_drive_that_shall_encrypt(image_file: Path, loop_drive: LoopMaker) -> None:
+def test_a_drive_that_shall_encrypt_and_has_a_reset_line(image_file: Path, loop_drive: LoopMaker) -> None:
     device = loop_drive(DRIVE_BYTES)
-    result = flashed(image_file, device, "--json", "--encrypt", answer="y\n")
+    options = ("--encrypt", "--reset-line", "gpiochip0:17")
+    result = flashed(image_file, device, "--json", *options, answer="y\n")
     assert result.exit_code == 0, result.output
     assert "without a TPM 2.0 it will not start" in result.stderr
+    assert "gpiochip0:17 high while it starts" in result.stderr
     assert json.loads(result.stdout)["encrypt"] is True
+    assert json.loads(result.stdout)["reset_line"] is True
     listed = subprocess.run(
         ["mdir", "-b", "-i", f"{device}@@{ESP_OFFSET}", "::/EFI/holdfast"],
         check=True,
         capture_output=True,
         text=True,
     )
-    assert listed.stdout.split() == ["::/EFI/holdfast/encrypt"]
+    assert sorted(listed.stdout.split()) == ["::/EFI/holdfast/encrypt", "::/EFI/holdfast/reset-line"]
 
 
 def test_a_board_without_a_tpm_cannot_encrypt(tmp_path: Path, loop_drive: LoopMaker) -> None:

@@ -72,7 +72,10 @@ class Vm:
         if tpm and self._platform.tpm is None:
             raise MachineError(f"there is no firmware for {image.board} here that measures into a TPM")
         self.folder = folder.absolute()
-        self._credentials = dict(credentials or {})
+        self.credentials = dict(credentials or {})
+        """What the guest is told at its next power-on."""
+        self.command_line = ""
+        """What somebody adds to the kernel's command line in the boot loader's menu, at the next power-on."""
         self._processors = processors
         self._memory_mib = memory_mib
         self._wanted_accelerator = accelerator
@@ -286,7 +289,7 @@ class Vm:
         credentials = {
             "ssh.authorized_keys.root": key,
             "ssh.authorized_keys.admin": key,
-            **self._credentials,
+            **self.credentials,
         }
         # Only firmware in system management mode may write its variables then: the robot's own root may not.
         protected = ("-global", "driver=cfi.pflash01,property=secure,value=on") if self._secure_boot else ()
@@ -304,7 +307,13 @@ class Vm:
             *("-device", f"virtio-net-pci,netdev={OUTSIDE},mac=52:54:00:00:03:0f"),
             *("-device", "virtio-rng-pci"),
             *credential_arguments(credentials, self._platform.passes_smbios),
+            *self._menu(),
         ]
+
+    def _menu(self) -> list[str]:
+        if not self.command_line:
+            return []
+        return ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={self.command_line}"]
 
     def _tpm_arguments(self) -> list[str]:
         if not self._tpm:

@@ -1,0 +1,95 @@
+"""A robot is reset by who stands in front of it: by a line that is held while it starts, or in the boot menu."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.session import RELAXED, env_lines
+from holdfast_bench.flashed_drive import flashed_drive
+from holdfast_bench.qemu import Vm
+from holdfast_bench.vm_session import SLOWER
+from holdfast_image.build import build_image, repository_root
+
+pytestmark = [pytest.mark.vm, pytest.mark.needs("fresh-machine")]
+LIMIT_S = 900.0
+STORED = "/var/lib/holdfast/stored"
+DATA = "/dev/disk/by-partlabel/holdfast-data"
+RESET_LINE = "reset-button:0"
+HELD = "holdfast.reset-line-held"
+
+
+@pytest.fixture(scope="module")
+def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
+    """A robot that has started once."""
+    image = build_image(repository_root(Path(__file__).parent))
+    folder = tmp_path_factory.mktemp("reset-line")
+    told = {"holdfast.env": env_lines(RELAXED | SLOWER), "holdfast.robot-id": "arm-42"}
+    with (
+        flashed_drive(image, folder, "--reset-line", RESET_LINE) as drive,
+        Vm(drive, folder / "vm", credentials=told) as vm,
+    ):
+        start(vm)
+        yield vm
+
+
+def start(vm: Vm, *, held: bool = False) -> None:
+    """Switch the robot on, with its line held or not, and wait until its core runs."""
+    vm.credentials.pop(HELD, None)
+    if held:
+        vm.credentials[HELD] = "yes"
+    vm.on()
+    # After a reset its host key is another one than this workstation knows.
+    vm.shell.known_hosts.unlink(missing_ok=True)
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+
+
+def store(vm: Vm) -> None:
+    vm.shell.run(f"touch {STORED} && sync")
+
+
+def is_stored(vm: Vm) -> bool:
+    return vm.shell.run(f"test -e {STORED}", check=False).returncode == 0
+
+
+def test_who_holds_the_line_resets_the_robot(vm: Vm) -> None:
+    store(vm)
+    machine = vm.shell.run("cat /etc/machine-id").stdout
+    vm.cut()
+    start(vm, held=True)
+    vm.console.wait_for("the reset line is held: in 5 s all data", LIMIT_S)
+    assert not is_stored(vm)
+    assert vm.shell.run("cat /etc/machine-id").stdout != machine
+    assert 'id = "arm-42"' in vm.shell.run("cat /etc/holdfast/robot.toml").stdout
+    assert vm.shell.run("systemctl list-units --state=failed --plain --no-legend").stdout == ""
+
+
+def test_a_line_that_is_stuck_resets_it_once(vm: Vm) -> None:
+    store(vm)
+    vm.cut()
+    start(vm, held=True)
+    vm.console.wait_for("not reset again", LIMIT_S)
+    assert is_stored(vm)
+
+
+def test_a_data_partition_that_nobody_can_read_is_made_anew(vm: Vm) -> None:
+    vm.shell.run(f"dd if=/dev/zero of={DATA} bs=1M count=64 conv=fsync", check=False)
+    vm.cut()
+    del vm.credentials[HELD]
+    vm.on()
+    vm.console.wait_for("Reboot because the root file system cannot be had", LIMIT_S)
+    vm.cut()
+    start(vm, held=True)
+    vm.console.wait_for("nobody can read the data partition", LIMIT_S)
+    assert not is_stored(vm)
+    assert vm.shell.run("systemctl list-units --state=failed --plain --no-legend").stdout == ""
+
+
+def test_the_menus_option_resets_it_too(vm: Vm) -> None:
+    store(vm)
+    vm.cut()
+    vm.command_line = "systemd.factory_reset=1"
+    start(vm)
+    assert not is_stored(vm)

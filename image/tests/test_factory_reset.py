@@ -176,26 +176,34 @@ def slot(
     opens: bool = True,
     closes: bool = True,
     gpio: str = "exit 1",
-    secure_boot: bool = False,
+    tpm: bool = False,
+    secure_boot: bool | None = False,
+    command_line: str = f"roothash={'0' * 64}",
 ) -> Decided:
     """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads."""
     (folder / "run").mkdir(parents=True)
     (folder / "dev/disk/by-partlabel").mkdir(parents=True)
     (folder / "dev/mapper").mkdir()
-    (folder / "cmdline").write_text(f"roothash={'0' * 64}\n")
+    (folder / "cmdline").write_text(f"{command_line}\n")
     if partition is not None:
         (folder / NAMED.lstrip("/")).touch()
-    if secure_boot:
+    if tpm:
         (folder / "dev/tpmrm0").touch()
     mapped = folder / "dev/mapper/holdfast-data"
     attach = f"touch {mapped}" if opens else "exit 1"
     detach = f"rm {mapped}" if closes else "exit 1"
     bin_folder = folder / "bin"
     program(bin_folder, "systemd-cryptsetup", f"case $1 in attach) {attach} ;; detach) {detach} ;; esac")
-    program(bin_folder, "systemd-analyze", "" if secure_boot else "exit 1")
+    analyze = {
+        True: "ConditionSecurity=uefi-secureboot",
+        False: "ConditionSecurity=!uefi-secureboot",
+        None: "-",
+    }
+    program(bin_folder, "systemd-analyze", f"[ \"$*\" = 'condition {analyze[secure_boot]}' ]")
     program(bin_folder, "udevadm", "")
     program(bin_folder, "blkid", f"echo {partition or ''}")
-    program(bin_folder, "mount", f'[ "$2" = remount,rw ] && exit\n{mount}')
+    program(bin_folder, "mount", f'echo "$@" >>{folder}/mounts\n[ "$2" = remount,rw ] && exit\n{mount}')
+    program(bin_folder, "e2fsck", f"touch {folder}/checked")
     program(bin_folder, "umount", 'rm "$1" && mkdir "$1"')
     program(
         bin_folder, "gpiodetect", "echo 'gpiochip0 [other] (32 lines)'; echo 'gpiochip3 [button] (8 lines)'"
@@ -295,6 +303,9 @@ def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:
     partitions, opening = REPART.read_text(), (UNITS / "holdfast-open-data.service").read_text()
     assert f"EnvironmentFile=-/run/{OPTIONS}\n" in partitions
     assert " $RESET\n" in partitions
+    assert f"ExecStopPost=/usr/bin/rm -f /run/{OPTIONS}\n" in partitions, (
+        "one that fails is started once more"
+    )
     assert "After=systemd-repart.service\n" in opening
     check = r"systemd-fsck@dev-holdfast\x2ddata.service"
     for unit in (opening, partitions):
@@ -327,20 +338,30 @@ class Button:
     esp: Path
     var: Path
     starts: int = 0
+    folder: Path = Path()
+    """What the last start has left."""
 
     def start(
-        self, gpio: str, partition: str | None = "ext4", *, mounts: bool = True, secure_boot: bool = False
+        self,
+        gpio: str,
+        partition: str | None = "ext4",
+        *,
+        mounts: str = "true",
+        writes: bool = True,
+        tpm: bool = False,
+        secure_boot: bool | None = False,
     ) -> bool:
         """Let the initrd's script look at the line; return whether it has the robot reset."""
         self.starts += 1
-        var = f'rmdir "$4" && ln -s {self.var} "$4"' if mounts else "exit 1"
-        mount = f'case $2 in vfat) rmdir "$6" && ln -s {self.esp} "$6" ;; ext4) {var} ;; esac'
-        folder = self.esp.parent / str(self.starts)
-        return slot(folder, partition, mount, gpio=gpio, secure_boot=secure_boot).resets
+        self.folder = self.esp.parent / str(self.starts)
+        write = "" if writes else '[ "$4" = rw ] && exit 1;'
+        var = f'({mounts.format(folder=self.folder)}) && rmdir "$4" && ln -s {self.var} "$4"'
+        mount = f'case $2 in vfat) {write} rmdir "$6" && ln -s {self.esp} "$6" ;; ext4) {var} ;; esac'
+        return slot(self.folder, partition, mount, gpio=gpio, tpm=tpm, secure_boot=secure_boot).resets
 
-    def has_reset(self) -> bool:
-        """Tell whether it is noted that nobody has let go of the line since it reset the robot."""
-        return (self.esp / "EFI/holdfast/reset-by-line").exists()
+    def has_been_low(self) -> bool:
+        """Tell whether it is noted that a start has found the line low."""
+        return (self.esp / "EFI/holdfast/reset-line-was-low").exists()
 
 
 @pytest.fixture
@@ -349,7 +370,10 @@ def button(var: Path, tmp_path: Path) -> Button:
     for path, content in first_boot(reset_line="button:5").files.items():
         (esp / path).parent.mkdir(parents=True)
         (esp / path).write_bytes(content)
-    return Button(esp, var)
+    button = Button(esp, var)
+    assert not button.start(RELEASED)
+    assert button.has_been_low()
+    return button
 
 
 def counted(folder: Path, *levels: int) -> str:
@@ -359,11 +383,10 @@ def counted(folder: Path, *levels: int) -> str:
 
 
 def test_a_line_that_is_held_resets(button: Button, tmp_path: Path) -> None:
-    asked = f'echo "$@" >>{tmp_path}/asked; echo 1'
-    assert button.start(asked)
-    assert button.has_reset()
+    assert button.start(f'echo "$@" >>{tmp_path}/asked; echo 1')
+    assert not button.has_been_low()
     readings = (tmp_path / "asked").read_text().splitlines()
-    assert readings == ["--numeric --bias=pull-down --hold-period=500ms --chip=gpiochip3 5"] * 10
+    assert readings == ["--numeric --bias=pull-down --hold-period=500ms --chip=gpiochip3 5"] * 11
 
 
 def test_a_line_by_its_device(button: Button, tmp_path: Path) -> None:
@@ -372,58 +395,66 @@ def test_a_line_by_its_device(button: Button, tmp_path: Path) -> None:
     assert (tmp_path / "asked").read_text().endswith("--chip=gpiochip0 12\n")
 
 
-@pytest.mark.parametrize("levels", [(0, 1), (1, 0), (1,) * 9 + (0,)])
+@pytest.mark.parametrize("levels", [(0, 1), (1, 0), (1,) * 10 + (0,)])
 def test_who_lets_go_in_time_loses_nothing(button: Button, tmp_path: Path, levels: tuple[int, ...]) -> None:
     assert not button.start(counted(tmp_path, *levels))
-    assert not button.has_reset()
+    assert button.has_been_low()
 
 
 @pytest.mark.parametrize("gpio", ["exit 1", "echo", "echo 2", "echo 1; echo 1", "echo error"])
 def test_a_line_that_cannot_be_read_resets_nothing(button: Button, gpio: str) -> None:
     assert not button.start(gpio)
-    assert (button.var / "lib/holdfast/os/unfinished").read_text() == "1\n"
+    assert (button.var / "lib/holdfast/os/unfinished").read_text() == "2\n"
 
 
-def test_a_line_that_is_stuck_resets_once(button: Button) -> None:
+def test_a_line_that_is_always_high_resets_nothing(button: Button) -> None:
     assert button.start(PRESSED)
-    assert not button.start(PRESSED)
-    assert not button.start("exit 1")
-    assert not button.start(PRESSED)
+    for gpio in (PRESSED, "exit 1", PRESSED):
+        assert not button.start(gpio)
     assert not button.start(RELEASED)
+    assert "-o remount,rw " in (button.folder / "mounts").read_text()
     assert button.start(PRESSED)
 
 
 def test_a_reset_that_cannot_be_noted_is_not_made(button: Button) -> None:
-    (button.esp / "EFI/holdfast/reset-line").rename(button.esp / "line")
-    (button.esp / "EFI/holdfast").rmdir()
-    (button.esp / "EFI/holdfast").symlink_to(button.esp)
-    (button.esp / "line").rename(button.esp / "reset-line")
-    (button.esp / "reset-by-line").symlink_to(button.esp / "nowhere/there")
-    assert not button.start(PRESSED)
+    assert not button.start(PRESSED, writes=False)
+    assert button.start(PRESSED)
 
 
 def test_without_a_data_partition_there_is_nothing_to_reset(button: Button) -> None:
     assert not button.start(PRESSED, partition=None)
-    assert not button.has_reset()
+    assert button.has_been_low()
 
 
 def test_the_line_helps_where_the_data_partition_cannot_be_mounted(button: Button) -> None:
-    assert not button.start(RELEASED, mounts=False)
-    assert button.start(PRESSED, mounts=False)
+    assert not button.start(RELEASED, mounts="false")
+    assert button.start(PRESSED, mounts="false")
 
 
 def test_the_line_forgets_no_latched_stop(button: Button) -> None:
     latch(button.var, LATCHED[0])
     assert not button.start(PRESSED)
-    assert button.start(RELEASED) is button.start(PRESSED) is False
+    # Nor one that can be read only after the file system was checked.
+    assert not button.start(PRESSED, mounts="test -e {folder}/checked")
     latch(button.var, CLEAR)
-    assert not button.start(RELEASED)
     assert button.start(PRESSED)
 
 
-def test_the_line_locks_nobody_out(button: Button) -> None:
-    assert not button.start(PRESSED, secure_boot=True)
-    assert not button.has_reset()
+@pytest.mark.parametrize(
+    ("tpm", "secure_boot", "resets"),
+    [(True, True, False), (True, None, False), (True, False, True), (False, True, True)],
+)
+def test_the_line_locks_nobody_out(button: Button, tpm: bool, secure_boot: bool | None, resets: bool) -> None:
+    assert button.start(PRESSED, tpm=tpm, secure_boot=secure_boot) is resets
+    assert button.has_been_low() is not resets
+
+
+def test_the_option_of_the_kernel_finds_the_partition_closed(tmp_path: Path) -> None:
+    with_option = f"roothash={'0' * 64} systemd.factory_reset=1"
+    slot(tmp_path / "1", "crypto_LUKS", "exit 1")
+    assert (tmp_path / "1/dev/mapper/holdfast-data").exists()
+    slot(tmp_path / "2", "crypto_LUKS", "exit 1", command_line=with_option)
+    assert not (tmp_path / "2/dev/mapper/holdfast-data").exists()
 
 
 # systemd-repart

@@ -135,7 +135,7 @@ def first_boot(
                 "not encrypted: the fleet's and the Wi-Fi's keys, which stay readable on the drive"
             )
     if reset_line is not None:
-        told.files[RESET_LINE] = checked_line(reset_line).encode()
+        told.files[RESET_LINE] = checked_line(reset_line, robot).encode()
         told.summary.append(
             f"who holds {reset_line} high while it starts, for 5 s, makes it lose all its data"
         )
@@ -178,18 +178,31 @@ def checked_leaf_url(url: str) -> str:
     return url
 
 
-def checked_line(line: str) -> str:
-    """Return `line` if it names a GPIO line as robot.toml does.
+def checked_line(line: str, robot: Path | None) -> str:
+    """Return `line` if it names a GPIO line as robot.toml does, and one that this robot.toml has no other use for.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it does not, or a contact of the e-stop would reset the robot.
     """
     try:
-        return TypeAdapter(GpioLine).validate_python(line)
+        TypeAdapter(GpioLine).validate_python(line)
     except ValidationError:
         raise UsageError(
             f'reset line {line!r}: write "CHIP:NUMBER", for example "gpiochip0:17"; the chip is its device or its label'
         ) from None
+    if robot is not None:
+        safety = load_robot_config(robot, {}).safety
+        used = [*(safety.estop_lines or []), *filter(None, [safety.enable_line])]
+        if _chip_and_number(line) in map(_chip_and_number, used):
+            raise UsageError(
+                f"reset line {line!r}: {robot} has it in [safety]; give the button a line of its own"
+            )
+    return line
+
+
+def _chip_and_number(line: str) -> tuple[str, int]:
+    chip, _, number = line.partition(":")
+    return chip, int(number)
 
 
 def checked_robot(file: Path, host_name: str | None) -> str:

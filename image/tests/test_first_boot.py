@@ -200,6 +200,16 @@ def test_a_reset_line_is_named_as_in_robot_toml() -> None:
     assert "lose all its data" in "\n".join(told.summary)
 
 
+@pytest.mark.parametrize("line", ["gpiochip0:5", "gpiochip0:06", "gpiochip0:7"])
+def test_a_line_of_the_e_stop_does_not_reset(tmp_path: Path, line: str) -> None:
+    lines = 'estop_lines = ["gpiochip0:5", "gpiochip0:6"]\nenable_line = "gpiochip0:7"\n'
+    robot = tmp_path / "arm.toml"
+    robot.write_text(ARM.read_text().replace("[safety]\n", f"[safety]\n{lines}"))
+    with pytest.raises(UsageError, match="a line of its own"):
+        first_boot(robot=robot, reset_line=line)
+    assert first_boot(robot=robot, reset_line="gpiochip1:5").files == {RESET_LINE: b"gpiochip1:5"}
+
+
 @pytest.mark.parametrize(
     "line", ["", "gpiochip0", "gpiochip0:", ":5", "a:b:5", "gpio chip:5", "gpiochip0:5\n", "a:-1"]
 )

@@ -19,17 +19,22 @@ from holdfast.domain import jetstream_domain
 
 _READY_S = 15.0
 _LISTENING = range(20_000, 32_000)  # below Linux's range for outgoing connections
+_given: set[int] = set()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a TCP port that nobody uses at this moment, and that the kernel gives to no outgoing connection.
 
+    It gives each port once: a session chooses several before the first server listens.
+
     Raises:
         OSError: there is none.
     """
     for port in random.sample(_LISTENING, len(_LISTENING)):
-        with contextlib.suppress(OSError), socket.create_server((host, port)):
-            return port
+        if port not in _given:
+            with contextlib.suppress(OSError), socket.create_server((host, port)):
+                _given.add(port)
+                return port
     raise OSError(errno.EADDRINUSE, f"no free port on {host} from {_LISTENING[0]} to {_LISTENING[-1]}")
 
 

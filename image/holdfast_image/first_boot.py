@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from holdfast.config import GpioLine, RobotConfig, load_robot_config
+from holdfast.config import GpioLine, RobotConfig, canonical_line, load_robot_config
 from holdfast.errors import ConfigError
 from holdfast_image.errors import HostError, UsageError
 from holdfast_image.guest.firstboot import (
@@ -124,8 +124,13 @@ def first_boot(
     if wifi is not None:
         told.add("holdfast.wifi", wifi.credential())
         told.summary.append(f"Wi-Fi {wifi.ssid!r}, country {wifi.country}")
+    if reset_line is not None:
+        told.files[RESET_LINE] = checked_line(reset_line).encode()
+        told.summary.append(
+            f"who holds {reset_line} high while it starts, for 5 s, makes it lose all its data"
+        )
     if robot is not None:
-        told.add("holdfast.robot-toml", checked_robot(robot, host_name))
+        told.add("holdfast.robot-toml", checked_robot(robot, host_name, reset_line))
         told.summary.append(f"robot.toml from {robot}")
     if encrypt:
         told.files[ENCRYPT] = b""
@@ -134,11 +139,6 @@ def first_boot(
             told.summary.append(
                 "not encrypted: the fleet's and the Wi-Fi's keys, which stay readable on the drive"
             )
-    if reset_line is not None:
-        told.files[RESET_LINE] = checked_line(reset_line, robot).encode()
-        told.summary.append(
-            f"who holds {reset_line} high while it starts, for 5 s, makes it lose all its data"
-        )
     if sum(map(len, told.credentials.values())) > _LONGEST_BYTES:
         raise UsageError(f"the first-boot configuration is longer than {_LONGEST_BYTES} bytes; shorten it")
     return told
@@ -178,11 +178,11 @@ def checked_leaf_url(url: str) -> str:
     return url
 
 
-def checked_line(line: str, robot: Path | None) -> str:
-    """Return `line` if it names a GPIO line as robot.toml does, and one that this robot.toml has no other use for.
+def checked_line(line: str) -> str:
+    """Return `line` if it names a GPIO line as robot.toml does.
 
     Raises:
-        UsageError: it does not, or a contact of the e-stop would reset the robot.
+        UsageError: it does not.
     """
     try:
         TypeAdapter(GpioLine).validate_python(line)
@@ -190,23 +190,11 @@ def checked_line(line: str, robot: Path | None) -> str:
         raise UsageError(
             f'reset line {line!r}: write "CHIP:NUMBER", for example "gpiochip0:17"; the chip is its device or its label'
         ) from None
-    if robot is not None:
-        safety = load_robot_config(robot, {}).safety
-        used = [*(safety.estop_lines or []), *filter(None, [safety.enable_line])]
-        if _chip_and_number(line) in map(_chip_and_number, used):
-            raise UsageError(
-                f"reset line {line!r}: {robot} has it in [safety]; give the button a line of its own"
-            )
     return line
 
 
-def _chip_and_number(line: str) -> tuple[str, int]:
-    chip, _, number = line.partition(":")
-    return chip, int(number)
-
-
-def checked_robot(file: Path, host_name: str | None) -> str:
-    """Return the text of a robot.toml that the runtime takes.
+def checked_robot(file: Path, host_name: str | None, reset_line: str | None) -> str:
+    """Return the text of a robot.toml that the runtime takes, and that has no other use for the reset line.
 
     Raises:
         UsageError: with every problem of it, as `holdfast robot check` shows them.
@@ -216,6 +204,8 @@ def checked_robot(file: Path, host_name: str | None) -> str:
     except ConfigError as error:
         raise UsageError(str(error)) from error
     _refuse_other_files(file, config)
+    if reset_line is not None:
+        _refuse_safety_line(file, config, reset_line)
     text = file.read_text(encoding="utf-8")
     if host_name is not None:
         with_robot_id(text, host_name)
@@ -227,6 +217,15 @@ def _refuse_other_files(file: Path, config: RobotConfig) -> None:
         raise UsageError(
             f"{file}: workspace.urdf names a file beside it, which the robot would not have; name one of the "
             "image by its whole path, or bring both with ansible/provision.yml"
+        )
+
+
+def _refuse_safety_line(file: Path, config: RobotConfig, reset_line: str) -> None:
+    """Refuse what is high while all is well: whoever let go of the e-stop would reset the robot."""
+    used = [*(config.safety.estop_lines or []), *filter(None, [config.safety.enable_line])]
+    if canonical_line(reset_line) in map(canonical_line, used):
+        raise UsageError(
+            f"reset line {reset_line!r}: {file} has it in [safety]; give the button a line of its own"
         )
 
 

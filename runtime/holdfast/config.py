@@ -69,7 +69,8 @@ DevicePath = Annotated[str, Field(pattern=r"^/dev/.*$"), AfterValidator(_watchdo
 Reaction = Literal["stop", "warn", "off"]
 
 
-def _canonical(line: str) -> tuple[str, int]:
+def canonical_line(line: str) -> tuple[str, int]:
+    """Return chip and number of a `GpioLine`: two ways to write one line are equal then."""
     chip, _, number = line.partition(":")
     return chip, int(number)
 
@@ -133,10 +134,10 @@ class Safety(Table):
 
     def contradictions(self, tier1_hz: int) -> Iterator[tuple[str, str]]:
         """Yield each key that does not fit the others, with what is wrong."""
-        lines = [_canonical(line) for line in self.estop_lines or []]
+        lines = [canonical_line(line) for line in self.estop_lines or []]
         if len(set(lines)) < len(lines):
             yield "estop_lines", "name one line twice; give each contact its own"
-        if self.enable_line is not None and _canonical(self.enable_line) in lines:
+        if self.enable_line is not None and canonical_line(self.enable_line) in lines:
             yield "enable_line", "is also one of estop_lines; give it a line of its own"
         if self.estop_discrepancy_ms < 1000 / tier1_hz:
             yield "estop_discrepancy_ms", "is below the period of tier1_hz; make it longer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,13 @@ def is_stored(vm: Vm) -> bool:
     return vm.shell.run(f"if test -e {STORED}; then echo yes; else echo no; fi").stdout.strip() == "yes"
 
 
+def told(vm: Vm) -> object:
+    """What `holdfast os status` says of the line."""
+    return json.loads(vm.shell.run("holdfast os status --json").stdout)["reset_line"]
+
+
 def test_who_holds_the_line_resets_the_robot(vm: Vm) -> None:
+    assert told(vm) == {"line": RESET_LINE, "seen_low": True}
     store(vm)
     machine = vm.shell.run("cat /etc/machine-id").stdout
     vm.cut()
@@ -64,6 +71,7 @@ def test_who_holds_the_line_resets_the_robot(vm: Vm) -> None:
     vm.console.wait_for("the reset line is held: in 5 s all data", LIMIT_S)
     assert not is_stored(vm)
     assert vm.shell.run("cat /etc/machine-id").stdout != machine
+    assert told(vm) == {"line": RESET_LINE, "seen_low": False}
     assert 'id = "arm-42"' in vm.shell.run("cat /etc/holdfast/robot.toml").stdout
     assert vm.shell.run("systemctl list-units --state=failed --plain --no-legend").stdout == ""
 

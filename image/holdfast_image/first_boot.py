@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from holdfast.config import GpioLine, RobotConfig, canonical_line, load_robot_config
 from holdfast.errors import ConfigError
 from holdfast_image.errors import HostError, UsageError
+from holdfast_image.guest.factory_reset import RESET_LINE
 from holdfast_image.guest.firstboot import (
     ROBOT_ID,
     fleet_configuration,
@@ -31,8 +32,6 @@ _LONGEST_BYTES = 256 << 10
 # No credential: with Secure Boot a robot takes none from its card, and a TPM is best there.
 ENCRYPT = "EFI/holdfast/encrypt"
 """Its presence has the first start encrypt the data partition."""
-RESET_LINE = "EFI/holdfast/reset-line"
-"""Which GPIO line, CHIP:NUMBER, resets the robot when it is held while that starts."""
 # ISO 3166 keeps these free, and a radio takes them without a word: it stays off what the country allows.
 _NOT_COUNTRIES = {"UK", "EU", "XX"}
 

@@ -30,8 +30,9 @@ from holdfast_image.drives import (
 )
 from holdfast_image.errors import DriveError, ImageError, UsageError
 from holdfast_image.esp import require_programs, seal
-from holdfast_image.first_boot import ENCRYPT, RESET_LINE, FirstBoot, Wifi, first_boot
+from holdfast_image.first_boot import ENCRYPT, FirstBoot, Wifi, first_boot
 from holdfast_image.flash import Written, flash
+from holdfast_image.guest.factory_reset import RESET_LINE
 from holdfast_image.progress import Steps
 
 _WIFI_PASSWORD = "HOLDFAST_WIFI_PASSWORD"  # noqa: S105 - the name of a variable

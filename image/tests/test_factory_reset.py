@@ -18,7 +18,7 @@ from holdfast.errors import RefusedError
 from holdfast.modes import MOVING
 from holdfast.places import run_directory
 from holdfast_image.first_boot import first_boot
-from holdfast_image.guest.factory_reset import require_way_in
+from holdfast_image.guest.factory_reset import RESET_LINE, ResetLine, require_way_in, reset_line
 from holdfast_image.guest.os_cli import operating_system
 from holdfast_image.guest.versions import robot_memory
 from holdfast_image.mkosi import DISK_BYTES
@@ -360,8 +360,10 @@ class Button:
         return slot(self.folder, partition, mount, gpio=gpio, tpm=tpm, secure_boot=secure_boot).resets
 
     def has_been_low(self) -> bool:
-        """Tell whether it is noted that a start has found the line low."""
-        return (self.esp / "EFI/holdfast/reset-line-was-low").exists()
+        """Tell whether `holdfast os status` would say that a start has found the line low."""
+        line = reset_line(self.esp)
+        assert line is not None
+        return line.seen_low
 
 
 @pytest.fixture
@@ -371,6 +373,7 @@ def button(var: Path, tmp_path: Path) -> Button:
         (esp / path).parent.mkdir(parents=True)
         (esp / path).write_bytes(content)
     button = Button(esp, var)
+    assert reset_line(esp) == ResetLine("button:5", seen_low=False)
     assert not button.start(RELEASED, partition=None)
     assert button.has_been_low(), "the first start"
     return button
@@ -382,6 +385,10 @@ def counted(folder: Path, *levels: int) -> str:
     return f"echo >>{folder}/read; case $(wc -l <{folder}/read) in {cases}*) echo {levels[-1]} ;; esac"
 
 
+def test_a_robot_without_a_line_says_none(tmp_path: Path) -> None:
+    assert reset_line(tmp_path) is None
+
+
 def test_a_line_that_is_held_resets(button: Button, tmp_path: Path) -> None:
     assert button.start(f'echo "$@" >>{tmp_path}/asked; echo 1')
     assert not button.has_been_low()
@@ -390,7 +397,7 @@ def test_a_line_that_is_held_resets(button: Button, tmp_path: Path) -> None:
 
 
 def test_a_line_by_its_device(button: Button, tmp_path: Path) -> None:
-    (button.esp / "EFI/holdfast/reset-line").write_text("gpiochip0:12")
+    (button.esp / RESET_LINE).write_text("gpiochip0:12")
     assert button.start(f'echo "$@" >{tmp_path}/asked; echo 1')
     assert (tmp_path / "asked").read_text().endswith("--chip=gpiochip0 12\n")
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_image.errors import UsageError
-from holdfast_image.first_boot import RESET_LINE, Wifi, checked_host_name, checked_leaf_url, first_boot
+from holdfast_image.first_boot import Wifi, checked_host_name, checked_leaf_url, first_boot
+from holdfast_image.guest.factory_reset import RESET_LINE
 from holdfast_image.guest.firstboot import wifi_configuration
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import RefusedError, UnreachableError
@@ -19,6 +20,29 @@ from holdfast_image.guest.firstboot import write_durably
 LOST = "its settings (robot.toml and all of /etc), ssh keys and identity, controllers, tasks, journal, records of stops"
 """What is on the data partition, for people."""
 APPLIED_AGAIN = "What its card was flashed with is applied again, the ssh key that may log in included."
+
+# Beside the versions, on the EFI system partition: usr/lib/holdfast/slot of the initrd reads and writes them.
+RESET_LINE = "EFI/holdfast/reset-line"
+"""Which GPIO line, CHIP:NUMBER, resets the robot when it is held while that starts."""
+_SEEN_LOW = "EFI/holdfast/reset-line-was-low"
+
+
+@dataclass(frozen=True)
+class ResetLine:
+    """The line that the robot was flashed with."""
+
+    line: str
+    seen_low: bool
+    """Whether a start has found it low since it was last held: only then it resets."""
+
+
+def reset_line(esp: Path) -> ResetLine | None:
+    """Return the line that the EFI system partition names; None if there is none."""
+    try:
+        line = (esp / RESET_LINE).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return ResetLine(line, (esp / _SEEN_LOW).exists())
 
 
 def _request() -> Path:

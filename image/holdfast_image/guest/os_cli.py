@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from holdfast.command import console, fail, json_option, print_json
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast_image.errors import ImageError
 from holdfast_image.guest import factory_reset
-from holdfast_image.guest.boot_loader import boot_loader
+from holdfast_image.guest.boot_loader import boot_loader, system_partition
 from holdfast_image.guest.install import install
 from holdfast_image.guest.systemd_boot import secure_boot
 from holdfast_image.guest.versions import robot_memory
@@ -61,6 +62,7 @@ def status(as_json: bool) -> None:
             for found in loader.installed()
         ]
         damaged = loader.damaged()
+        line = factory_reset.reset_line(system_partition())
         told = {
             "versions": versions,
             "bad": memory.bad(),
@@ -68,6 +70,7 @@ def status(as_json: bool) -> None:
             "boot_loader_counts": memory.boot_loader_counts(),
             "factory_reset": factory_reset.is_requested(),
             "encrypted": _OPENED.exists(),
+            "reset_line": None if line is None else asdict(line),
         }
     if as_json:
         print_json(told)
@@ -83,8 +86,16 @@ def status(as_json: bool) -> None:
         console.print("the boot loader has not been seen to count: nothing can be installed")
     if told["encrypted"]:
         console.print("the data partition is encrypted; this robot's TPM opens it")
+    if line is not None:
+        console.print(_told_of(line), soft_wrap=True)
     if told["factory_reset"]:
         console.print(_AT_THE_NEXT_REBOOT, soft_wrap=True)
+
+
+def _told_of(line: factory_reset.ResetLine) -> str:
+    if line.seen_low:
+        return f"who holds {line.line} high while this robot starts resets it"
+    return f"{line.line} does not reset this robot yet: no start has found it low since it was last held"
 
 
 @operating_system.command("install")

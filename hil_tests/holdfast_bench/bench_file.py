@@ -29,6 +29,7 @@ Capability = Literal[
     "saved-state",
     "virtual-time",
     "probe",
+    "ollama",
 ]
 CAPABILITIES: frozenset[str] = frozenset(get_args(Capability))
 LIVE: frozenset[str] = frozenset({"power", "console", "shell"})

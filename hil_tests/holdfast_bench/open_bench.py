@@ -43,5 +43,6 @@ def open_bench(
         machine=machine,
         saved=bench.starts_from_saved_state,
         board=bench.board,
+        with_ollama="ollama" in bench.capabilities,
     ) as virtual:
         yield virtual

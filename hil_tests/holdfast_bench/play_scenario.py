@@ -39,6 +39,7 @@ def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:
         virtual_s=round(scenario.seconds),
         limit_s=1800.0 + 20 * scenario.seconds,
         credentials=credentials,
+        with_ollama=scenario.needs_ollama,
     )
 
 
@@ -49,6 +50,8 @@ def needs(scenario: Scenario) -> frozenset[str]:
         found.add("links")
     if any(isinstance(event, DriveFault | ClearFaults | Measure) for event in scenario.event):
         found.add("simulated-drives")
+    if scenario.needs_ollama:
+        found.add("ollama")
     return frozenset(found)
 
 

@@ -34,6 +34,7 @@ def run_in_guest(
     limit_s: float,
     credentials: Mapping[str, str] | None = None,
     drive: bool = False,
+    with_ollama: bool = False,
     on_line: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Boot the image, let holdfast_bench.guest run the scenario `request["name"]`, and return what it measured.
@@ -41,11 +42,12 @@ def run_in_guest(
     `name` is that of the run: its folder below build/bench.
     `virtual_s` is about how long it takes on the guest's clock, `limit_s` how long it may take here. With a
     `drive` a load on the disk is one on an empty drive, whose interrupts come at moments that no run can repeat.
+    The image is one with Ollama if asked.
 
     Raises:
         BenchError: the guest reported an error, or nothing.
     """
-    image = build_image(repository_root())
+    image = build_image(repository_root(), with_ollama=with_ollama)
     total_s = virtual_s + BOOT_S
     with Progress(console=terminal) as progress:
         task = progress.add_task(f"{name}: {virtual_s} virtual seconds and the boot", total=total_s)

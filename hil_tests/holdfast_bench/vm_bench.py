@@ -42,9 +42,19 @@ class VmBench(Bench):
         *,
         saved: bool = False,
         board: str = "qemu-x86-64",
+        with_ollama: bool = False,
     ) -> Iterator[Self]:
         """Build, boot or go on from a saved state, wait until the robot is ready; everything is gone afterwards."""
-        session = VmSession(folder, robot_id, robot_file, environment, machine, saved=saved, board=board)
+        session = VmSession(
+            folder,
+            robot_id,
+            robot_file,
+            environment,
+            machine,
+            saved=saved,
+            board=board,
+            with_ollama=with_ollama,
+        )
         with asyncio.Runner() as runner:
             try:
                 runner.run(session.start(lambda step: terminal.print(f"[dim]{step}[/dim]")))

@@ -76,15 +76,17 @@ class VmSession:
         *,
         saved: bool = False,
         board: str = "qemu-x86-64",
+        with_ollama: bool = False,
     ) -> None:
         """Run the image's example robot, or the one of `robot_file`, under the id `robot_id`.
 
         `environment` is more for its daemons than what an emulator makes necessary; `machine` makes the machine.
-        The image is that of `board`.
+        The image is that of `board`, if asked with Ollama.
         With `saved` the robot goes on from a state in which it had booted; the first run makes that state.
         """
         self._saved = saved
         self._board = board
+        self._with_ollama = with_ollama
         self._environment = dict(environment or {})
         self._machine = machine
         self._robot_file = robot_file
@@ -132,7 +134,9 @@ class VmSession:
         """
         report("image (cached if nothing changed)")
         try:
-            image = await asyncio.to_thread(build_image, repository_root(), self._board, steps=Steps())
+            image = await asyncio.to_thread(
+                build_image, repository_root(), self._board, steps=Steps(), with_ollama=self._with_ollama
+            )
             # What an earlier robot of this id answered is not this one's.
             shutil.rmtree(self._folder / "hub", ignore_errors=True)
             self._hub = Hub(self._folder / "hub", leaf_seen_as=HOST_FROM_INSIDE)

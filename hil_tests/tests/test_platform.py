@@ -35,7 +35,7 @@ def test_credentials_keep_their_commas_where_options_are_split_at_them() -> None
 
 
 def test_firmware_that_checks_no_signatures_is_not_taken_for_one_that_does(tmp_path: Path) -> None:
-    image = Image(tmp_path, "key", "pi", "bench", Builder(tmp_path, "key", ARM64), cached=True)
+    image = Image(tmp_path, "key", "pi", "bench", Builder(tmp_path, "key", ARM64), True, "image")
     with pytest.raises(MachineError, match="no firmware for pi here that checks signatures"):
         Vm(image, tmp_path / "vm", secure_boot=True)
     with pytest.raises(MachineError, match="no firmware for pi here that measures into a TPM"):

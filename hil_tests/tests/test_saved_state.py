@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def an_image(folder: Path, key: str = "one") -> Image:
-    return Image(folder, key, "qemu-x86-64", "bench", Builder(folder, "tree", AMD64), cached=True)
+    return Image(folder, key, "qemu-x86-64", "bench", Builder(folder, "tree", AMD64), True, "image")
 
 
 def test_a_state_is_made_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_bench.guest.play import timetable
+from holdfast_bench.play_scenario import needs
 from holdfast_bench.result import BenchError
 from holdfast_bench.scenarios import find_scenario, load_scenario, scenario_files
 
@@ -51,6 +52,12 @@ def test_every_file_of_the_bench_is_a_scenario() -> None:
         ("[expect]\nmode = 5\n", 7, "expect.mode: Input should be a valid string"),
         ("[expect]\nmised = 0\n", 7, "expect.mised: Extra inputs"),
         ('[environment]\nPATH = "x"\n', 7, "environment.PATH"),
+        (
+            '[expect]\nmodel = "answers"\n',
+            1,
+            'expect.model needs an event that asks it; write do = "ask_model"',
+        ),
+        ('[[event]]\ndo = "ask_model"\nat_s = 1\nfor_s = 0\n', 9, "event.0.for_s: Input should be greater"),
         ("watch_ms = 0\n", 6, "watch_ms: Input should be greater than or equal to 5"),
     ],
 )
@@ -61,6 +68,25 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, text: str, lin
         load_scenario(file)
     assert str(error.value).startswith(f"{file}:{line}: ")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("event", "needed"),
+    [
+        ('do = "ask_model"\nfor_s = 1', {"fleet", "ollama"}),
+        ('do = "restart"\npart = "ollama"', {"fleet", "ollama"}),
+        ('do = "signal"\npart = "ollama"\nsignal = "STOP"', {"fleet", "ollama"}),
+        ('do = "signal"\npart = "nats"\nsignal = "STOP"', {"fleet"}),
+    ],
+)
+def test_what_is_done_to_language_models_needs_an_image_with_them(
+    tmp_path: Path, event: str, needed: set[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"{HEAD}[[event]]\nat_s = 1\n{event}\n")
+    scenario = load_scenario(file)
+    assert needs(scenario) == needed
+    assert scenario.needs_ollama == ("ollama" in needed)
 
 
 def test_what_needs_a_fleet_says_so(tmp_path: Path) -> None:

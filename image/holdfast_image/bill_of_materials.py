@@ -36,6 +36,7 @@ COMPILED_IN = {
     "libtomlplusplus-dev": "MIT",
     "nlohmann-json3-dev": "MIT",
 }
+_IN_OLLAMA = {"libminiaudio-dev": "MIT-0", "libstb-dev": "MIT", "nlohmann-json3-dev": "MIT"}
 _CLASSIFIERS = {"Apache Software License": "Apache-2.0", "MIT License": "MIT"}
 
 
@@ -52,15 +53,24 @@ def debian_components(
         )
 
 
-def libraries_compiled_in(builder: Iterable[Package]) -> dict[Package, str]:
-    """Return the libraries of a builder tree whose code is inside our executables, and their licences."""
-    return {package: COMPILED_IN[package.name] for package in builder if package.name in COMPILED_IN}
+def libraries_compiled_in(builder: Iterable[Package], *, with_ollama: bool = False) -> dict[Package, str]:
+    """Return the libraries of a builder tree whose code is inside the image's executables, and their licences."""
+    licences = COMPILED_IN | (_IN_OLLAMA if with_ollama else {})
+    return {package: licences[package.name] for package in builder if package.name in licences}
 
 
 def compiled_in_components(sources: Mapping[Package, str]) -> Iterator[Component]:
     """Yield one component a package of the builder tree whose code was compiled; `sources` gives each its licence."""
     for package, licence in sources.items():
         yield from debian_components([package], {package.name: [licence]})
+
+
+def go_components(modules: Iterable[Package]) -> Iterator[Component]:
+    """Yield one component a Go module; which licence its text is, is not guessed."""
+    for module in modules:
+        namespace, _, name = module.name.rpartition("/")
+        url = PackageURL("golang", namespace, name, module.version)
+        yield _component(module.name, module.version, url, (), None)
 
 
 def python_components(site: Path) -> Iterator[Component]:

@@ -33,6 +33,7 @@ AMD64 = Architecture(
     "x86_64-manylinux_2_39",
     # the virtual robot's TPM
     packages=("swtpm",),
+    archives=(_BACKPORTS,),
 )
 ARM64 = Architecture(
     "arm64",

@@ -2,9 +2,9 @@
 
 `images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz,
 image.initrd and image.cmdline (for starts without firmware), image.manifest, what holdfast_image.contents writes,
-update/ (what a robot installs: holdfast_image.payload) and image.json; build/image/<board>-<variant> points there. All
-of it but image.json, which tells of the build, is the same whenever and wherever it is built from the same sources and
-packages.
+update/ (what a robot installs: holdfast_image.payload) and image.json. build/image/<board>-<variant> points there, or
+<board>-<variant>-ollama. All of it but image.json, which tells of the build, is the same whenever and wherever it is
+built from the same sources and packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_image import bench_modules, board_kernel
+from holdfast_image import bench_modules, board_kernel, tiny_model
 from holdfast_image.boards import AMD64, BOARDS, Board
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import (
@@ -35,6 +35,7 @@ from holdfast_image.guest.install import VERSION
 from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
 from holdfast_image.mkosi import run_mkosi
 from holdfast_image.namespace import require_root
+from holdfast_image.ollama import PROFILE, ollama
 from holdfast_image.packages import ARCHIVES, Package, read_listing
 from holdfast_image.payload import FOLDER as UPDATE
 from holdfast_image.payload import stage_update
@@ -60,6 +61,8 @@ class Image:
     variant: str
     builder: Builder
     cached: bool
+    name: str
+    """Below build/image."""
 
     @property
     def disk(self) -> Path:
@@ -109,6 +112,8 @@ def build_image(
     release: str | None = None,
     steps: Steps | None = None,
     accept: Callable[[Image], None] = lambda image: None,
+    *,
+    with_ollama: bool = False,
 ) -> Image:
     """Return the image of the sources as they are now, built first if no cached one was made from the same.
 
@@ -120,6 +125,7 @@ def build_image(
         release: the image's version; None: that of pyproject.toml.
         steps: shows what goes on.
         accept: raises an error if the image shall not be published in build/image.
+        with_ollama: language models can run on it.
 
     Raises:
         UsageError: there is no such board or variant, or the version is malformed.
@@ -136,7 +142,8 @@ def build_image(
         )
     steps = steps or Steps()
     cache = cache_directory()
-    log = _fresh_log(repository, board, variant)
+    name = "-".join((board, variant, *((PROFILE,) if with_ollama else ())))
+    log = _fresh_log(repository, name)
 
     def waiting() -> None:
         steps.say("another build is under way; waiting for it to end")
@@ -148,7 +155,7 @@ def build_image(
 
     def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
-        source = content_hash(Path("/"), [], sources, board, variant, release, _RECIPE)
+        source = content_hash(Path("/"), [], sources, name, release, _RECIPE)
         return source, cache / "images" / content_hash(Path("/"), [], source, builder.key)
 
     # What is there needs no turn: somebody else's build takes minutes.
@@ -162,33 +169,35 @@ def build_image(
             if not cached:
                 require_root("building the image")
                 require_space(cache, NEEDED_BYTES, "the image")
-                _build(
-                    cache, builder, snapshot, log, steps, BOARDS[board], variant, release, source, directory
-                )
+                made_of = _Sources(builder, snapshot, source, BOARDS[board], variant, release, with_ollama)
+                _build(cache, made_of, log, steps, directory)
                 forget_unused(directory, "image.json", _KEPT_IMAGES)
     if cached:
         os.utime(directory)
         steps.say(f"unchanged: image {directory.name} is in the cache")
-    image = Image(directory, directory.name, board, variant, builder, cached)
+    image = Image(directory, directory.name, board, variant, builder, cached, name)
     accept(image)
-    _publish(repository / "build/image", f"{board}-{variant}", directory)
+    _publish(repository / "build/image", name, directory)
     return image
 
 
-def _build(
-    cache: Path,
-    builder: Builder,
-    snapshot: Snapshot,
-    log: Path,
-    steps: Steps,
-    board: Board,
-    variant: str,
-    release: str,
-    source: str,
-    directory: Path,
-) -> None:
+@dataclass(frozen=True)
+class _Sources:
+    """What an image is made of."""
+
+    builder: Builder
+    snapshot: Snapshot
+    key: str
+    board: Board
+    variant: str
+    release: str
+    with_ollama: bool
+
+
+def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) -> None:
+    builder, snapshot, board, variant = of.builder, of.snapshot, of.board, of.variant
     work = cache / "mkosi"
-    for name in ("workspace", "output", "runtime", "modules", "wheel", "apt"):
+    for name in ("workspace", "output", "runtime", "modules", "ollama", "wheel", "apt"):
         if (work / name).exists():
             shutil.rmtree(work / name)
     for name in ("workspace", "output", f"cache/{board.name}-{variant}", "packages"):
@@ -205,6 +214,13 @@ def _build(
         with steps.step(f"kernel of {board.name}"):
             own_kernel = board_kernel.board_kernel(cache, builder, snapshot, board.name, log)
             board_kernel.assemble(own_kernel, work / "modules")
+    local_models = None
+    if of.with_ollama:
+        with steps.step("Ollama"):
+            local_models = ollama(cache, builder, snapshot, log)
+            shutil.copytree(local_models.tree, work / "ollama", symlinks=True)
+            if variant == "bench":
+                tiny_model.write(work / "ollama" / tiny_model.PLACE)
     kernel = None
     # The bench pretends to have the contacts of an e-stop only where the kernel's headers are in the builder tree.
     if variant == "bench" and board.architecture is AMD64:
@@ -213,7 +229,7 @@ def _build(
             bench_modules.assemble(kernel, module, work / "modules")
     with steps.step(f"image {board.name} ({variant})"):
         write_apt_configuration(work / "apt", builder.mirror(), board.archives)
-        run_mkosi(builder, snapshot, work, log, board, variant, release)
+        run_mkosi(builder, snapshot, work, log, board, variant, of.release)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:
@@ -226,9 +242,11 @@ def _build(
     with steps.step("bill of materials"):
         definition = snapshot.root / "image/mkosi.conf"
         archives = work / "packages" / ARCHIVES
-        named = f"{release}+{source}"
-        write_contents(output, builder, own_kernel, archives, dependencies, named, definition, log)
-    stage_update(output, board.name, release)
+        named = f"{of.release}+{of.key}"
+        write_contents(
+            output, builder, own_kernel, local_models, archives, dependencies, named, definition, log
+        )
+    stage_update(output, board.name, of.release)
     for extra in output.iterdir():
         if extra.name not in {*_PARTS, *_CONTENTS, "image.cmdline", UPDATE}:
             extra.unlink()
@@ -240,8 +258,8 @@ def _build(
     output.rename(directory)
 
 
-def _fresh_log(repository: Path, board: str, variant: str) -> Path:
-    log = repository / "build/logs" / f"image-{board}-{variant}.log"
+def _fresh_log(repository: Path, name: str) -> Path:
+    log = repository / "build/logs" / f"image-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     return log

@@ -58,6 +58,10 @@ PACKAGES = (
     "linux-source-6.12",
     "make",
     "xz-utils",
+    # Ollama
+    "golang-1.26-go",
+    "libminiaudio-dev",
+    "libstb-dev",
     # the virtual robot
     "ovmf",
     "qemu-system-x86",

@@ -44,6 +44,9 @@ image.add_command(verify_command)
 @click.option(
     "--release", metavar="VERSION", help="Version of the image; default: the one of pyproject.toml."
 )
+@click.option(
+    "--ollama", "with_ollama", is_flag=True, help="With Ollama, so that language models run on the robot."
+)
 @json_option
 def build(
     board: str,
@@ -51,6 +54,7 @@ def build(
     mirror: str | None,
     lock_required: bool | None,
     release: str | None,
+    with_ollama: bool,
     as_json: bool,
 ) -> None:
     """Build the image, or find it in the cache if nothing changed.
@@ -76,7 +80,9 @@ def build(
     try:
         chosen = named_mirror(mirror) if mirror is not None else None
         lock = PackageLock(repository_root(), board, variant)
-        built = build_image(lock.repository, board, variant, chosen, release, steps, accept)
+        built = build_image(
+            lock.repository, board, variant, chosen, release, steps, accept, with_ollama=with_ollama
+        )
     except ImageError as error:
         fail("build", error, as_json=as_json)
     if as_json:
@@ -90,4 +96,4 @@ def build(
         }
         click.echo(json.dumps(result))
     else:
-        click.echo(f"build/image/{board}-{variant}")
+        click.echo(f"build/image/{built.name}")

@@ -10,6 +10,7 @@ from holdfast_image.bill_of_materials import (
     bill_of_materials,
     compiled_in_components,
     debian_components,
+    go_components,
     libraries_compiled_in,
     python_components,
 )
@@ -17,6 +18,7 @@ from holdfast_image.board_kernel import LICENCE, BoardKernel
 from holdfast_image.builder import Builder
 from holdfast_image.errors import BuildError
 from holdfast_image.licences import extract_copyrights, licence_list, licence_names, read_copyrights
+from holdfast_image.ollama import Ollama
 from holdfast_image.packages import Package, image_packages, listing
 
 PACKAGES = "image.packages"
@@ -30,6 +32,7 @@ def write_contents(
     output: Path,
     builder: Builder,
     kernel: BoardKernel | None,
+    ollama: Ollama | None,
     archives: Path,
     site: Path,
     version: str,
@@ -42,6 +45,7 @@ def write_contents(
         output: mkosi's output folder.
         builder: the tree whose libraries were compiled into our executables.
         kernel: the image's kernel, if it is no package.
+        ollama: what runs language models, if it is in the image.
         archives: apt's cache with the .deb files that the image was made from.
         site: the folder with the Python packages of the runtime.
         version: the image's version, and the hash of what it was made from.
@@ -56,15 +60,21 @@ def write_contents(
         extract_copyrights(builder, archives, packages, Path(folder), log)
         texts = read_copyrights(Path(folder), packages)
     names = {name: licence_names(text) for name, text in texts.items()}
-    compiled_in = libraries_compiled_in(builder.packages())
+    compiled_in = libraries_compiled_in(builder.packages(), with_ollama=ollama is not None)
     licensed = list(packages)
     if kernel is not None:
         compiled_in[kernel.source] = LICENCE
         licensed.append(kernel.source)
         names[kernel.source.name] = [LICENCE]
         texts[kernel.source.name] = kernel.licence_text
+    modules = ollama.modules if ollama is not None else []
+    if ollama is not None:
+        licensed += modules
+        names |= {module.name: [] for module in modules}
+        texts |= ollama.licence_texts
     components = [
         *debian_components(packages, names),
+        *go_components(modules),
         *compiled_in_components(compiled_in),
         *python_components(site),
     ]

@@ -90,8 +90,8 @@ def spdx_name(short_name: str) -> str:
 def licence_list(
     packages: Sequence[Package], names: Mapping[str, Sequence[str]], texts: Mapping[str, str]
 ) -> str:
-    """Return the licences of all packages as a list, and below it the texts, each once."""
-    lines = ["The Debian packages of this image and their licences; the texts follow.", ""]
+    """Return the licences of packages and Go modules as a list, and below it the texts, each once."""
+    lines = ["The packages of this image and their licences; the texts follow.", ""]
     for package in packages:
         lines.append(f"{package.name} {package.version}: {', '.join(names[package.name]) or 'see its text'}")
     shared: dict[str, list[str]] = {}

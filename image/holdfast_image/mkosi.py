@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast_image.boards import Board
 from holdfast_image.builder import Builder
 from holdfast_image.namespace import Bind, run_in_builder
+from holdfast_image.ollama import PROFILE as OLLAMA
 from holdfast_image.runtime import Snapshot
 
 # The bench plugs the disk in as a memory module, which comes in blocks of 128 MiB. Both slots and some data fit.
@@ -25,8 +26,10 @@ def run_mkosi(
     Raises:
         BuildError: mkosi failed.
     """
+    more = [name for name in ("modules", OLLAMA) if (work / name).is_dir()]
+    trees = ["runtime", *more]
     profiles = [*board.profiles, *(["bench"] if variant == "bench" else [])]
-    trees = ["runtime", *(["modules"] if (work / "modules").is_dir() else [])]
+    profiles += [OLLAMA] if OLLAMA in more else []
     run_in_builder(
         builder.tree,
         [

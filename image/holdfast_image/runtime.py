@@ -45,6 +45,7 @@ DEFINITION = (
     "image/mkosi.profiles",
     "image/mkosi.repart",
     "image/modules",
+    "image/ollama",
 )
 EXAMPLES = ("examples/robots", "examples/controllers", "hil_tests/controllers")
 _COPIED = (*SOURCES, *EXAMPLES, *DEFINITION)

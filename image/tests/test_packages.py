@@ -14,6 +14,7 @@ from holdfast_image.bill_of_materials import (
     bill_of_materials,
     compiled_in_components,
     debian_components,
+    go_components,
     libraries_compiled_in,
     python_components,
 )
@@ -171,6 +172,12 @@ def python_package(site: Path, name: str, *fields: str) -> None:
     )
 
 
+def test_what_only_ollama_has_compiled_in_is_named_where_ollama_is() -> None:
+    tree = [Package("libstb-dev", "0.0", "amd64"), Package("nlohmann-json3-dev", "3.11.3", "all")]
+    assert [package.name for package in libraries_compiled_in(tree)] == ["nlohmann-json3-dev"]
+    assert len(libraries_compiled_in(tree, with_ollama=True)) == 2
+
+
 def test_bill_of_materials_is_valid_and_always_the_same(tmp_path: Path) -> None:
     python_package(tmp_path, "wasmtime", "License-Expression: Apache-2.0 WITH LLVM-exception")
     python_package(tmp_path, "Old_Style", "Classifier: License :: OSI Approved :: MIT License")
@@ -187,6 +194,7 @@ def test_bill_of_materials_is_valid_and_always_the_same(tmp_path: Path) -> None:
                 )
             ),
             *python_components(tmp_path),
+            *go_components([Package("std", "go1.26.11", "go"), Package("golang.org/x/net", "v0.46.0", "go")]),
         ]
         return bill_of_materials("0123456789abcdef", components, 1_750_000_000)
 
@@ -199,6 +207,8 @@ def test_bill_of_materials_is_valid_and_always_the_same(tmp_path: Path) -> None:
         "pkg:deb/debian/bash@5.2.37-2%2Bb10?arch=amd64&distro=trixie",
         "pkg:deb/debian/bsdutils@1:2.41.5?arch=amd64&distro=trixie",
         "pkg:deb/debian/libeigen3-dev@3.4.0-5?arch=all&distro=trixie",
+        "pkg:golang/golang.org/x/net@v0.46.0",
+        "pkg:golang/std@go1.26.11",
         "pkg:pypi/bare@1.0",
         "pkg:pypi/old-style@1.0",
         "pkg:pypi/text@1.0",

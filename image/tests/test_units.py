@@ -9,6 +9,9 @@ import pytest
 from holdfast_image.guest import firstboot
 
 IMAGE = Path(__file__).parents[1] / "mkosi.extra" / "usr" / "lib"
+BENCH, OLLAMA = (
+    IMAGE.parents[2] / "mkosi.profiles" / name / "mkosi.extra/usr/lib" for name in ("bench", "ollama")
+)
 SERIAL = {"char-ttyUSB rw", "char-ttyACM rw", "char-ttyS rw", "char-ttyAMA rw"}
 
 
@@ -19,10 +22,9 @@ def values(unit: str, key: str) -> set[str]:
 
 
 def test_the_numbers_of_accounts_are_the_same_in_every_version() -> None:
-    bench = IMAGE.parents[2] / "mkosi.profiles/bench/mkosi.extra/usr/lib"
     numbers = {
         line.split()[1]: int(line.split()[2].partition(":")[0])
-        for tree in (IMAGE, bench)
+        for tree in (IMAGE, BENCH, OLLAMA)
         for file in sorted((tree / "sysusers.d").glob("*.conf"))
         for line in file.read_text().splitlines()
         if line.startswith(("g ", "u "))
@@ -36,6 +38,7 @@ def test_the_numbers_of_accounts_are_the_same_in_every_version() -> None:
         "holdfast-nats": 904,
         "holdfast-plant": 905,
         "admin": 906,
+        "holdfast-ollama": 907,
     }
 
 
@@ -59,11 +62,29 @@ def test_the_safety_daemon_may_open_its_watchdog() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", [f"holdfast-{name}" for name in ("safety", "control", "worker", "nats", "page@", "wifi@")]
+    ("tree", "unit"),
+    [
+        *((IMAGE, f"holdfast-{name}") for name in ("safety", "control", "worker", "nats", "page@", "wifi@")),
+        (OLLAMA, "holdfast-ollama"),
+    ],
 )
-def test_a_service_that_stays_is_exposed_below_three(unit: str) -> None:
-    file = IMAGE / "systemd" / "system" / f"{unit}.service"
+def test_a_service_that_stays_is_exposed_below_three(tree: Path, unit: str) -> None:
+    file = tree / "systemd" / "system" / f"{unit}.service"
     command = ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=29", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Overall exposure level" in done.stdout, done.stderr
     assert done.returncode == 0, done.stdout
+
+
+def test_nothing_of_the_robot_waits_for_its_language_models() -> None:
+    others = [
+        file for tree in (IMAGE, BENCH) for file in (tree / "systemd/system").rglob("*") if file.is_file()
+    ]
+    assert others
+    assert [file.name for file in others if "ollama" in file.read_text()] == []
+    (preset,) = (IMAGE / "systemd/system-preset").glob("*")
+    assert "enable holdfast-ollama.service" in preset.read_text().splitlines()
+    unit = (OLLAMA / "systemd/system/holdfast-ollama.service").read_text()
+    assert "Before=" not in unit
+    assert "After=holdfast.target " in unit
+    assert "Slice=holdfast-realtime" not in unit

@@ -21,6 +21,7 @@ from holdfast.places import state_directory
 from holdfast.seqpacket import ask
 from holdfast_bench.guest import scenario_file as kinds
 from holdfast_bench.guest.faulty_disk import FaultyDisk
+from holdfast_bench.guest.local_model import LocalModel
 from holdfast_bench.guest.scenario import Rig, stress
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Scene:
     robot: str
     log: Log
     disk: FaultyDisk | None = None
+    model: LocalModel | None = None
     ending: set[asyncio.Task[None]] = field(default_factory=set)
     """What lasts for a while and ends by itself."""
 
@@ -149,6 +151,11 @@ async def _memory_hog(scene: Scene, event: kinds.MemoryHog) -> None:
     await _program(scene, event.for_s, "memory hog ended", sys.executable, "-c", hold)
 
 
+async def _ask_model(scene: Scene, event: kinds.AskModel) -> None:
+    assert scene.model is not None, "the scenario was not looked at for its model"  # noqa: S101
+    scene.ending.add(asyncio.create_task(scene.model.ask_for(event.for_s, scene.log.add)))
+
+
 async def _clock_jump(scene: Scene, event: kinds.ClockJump) -> None:
     time.clock_settime(time.CLOCK_REALTIME, time.time() + event.by_s)
 
@@ -225,6 +232,7 @@ _ACTIONS: dict[str, Callable[[Scene, Any], Awaitable[None]]] = {
     "load": _load,
     "hog": _hog,
     "memory_hog": _memory_hog,
+    "ask_model": _ask_model,
     "clock_jump": _clock_jump,
     "disk_full": _disk_full,
     "disk_slow": _disk_slow,

@@ -27,10 +27,12 @@ from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.deadlines import arm
 from holdfast_bench.guest.faulty_disk import FaultyDisk
 from holdfast_bench.guest.fleet_streams import stream_messages
+from holdfast_bench.guest.local_model import LocalModel
 from holdfast_bench.guest.loop_figures import LoopFigures
 from holdfast_bench.guest.processor_time import ProcessorTime
 from holdfast_bench.guest.scenario import Reporter, Rig, until
 from holdfast_bench.guest.scenario_file import (
+    AskModel,
     Command,
     Deploy,
     DiskFails,
@@ -118,6 +120,9 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
     disk = FaultyDisk() if any(isinstance(event, DiskSlow | DiskFails) for event in scenario.event) else None
     async with AsyncExitStack() as stack:
         hub_url = await stack.enter_async_context(rig.fleet()) if scenario.fleet else None
+        model = LocalModel() if any(isinstance(event, AskModel) for event in scenario.event) else None
+        if model is not None:
+            await model.prepare()
         await rig.deploy(scenario.controller)
         core = await stack.enter_async_context(await CoreClient.connect(rig.run_directory))
         safety = await stack.enter_async_context(await SafetyClient.connect(rig.run_directory))
@@ -135,7 +140,7 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
         watching = asyncio.create_task(watch.run(scenario.watch_ms / 1000))
         stack.callback(watching.cancel)
         log.add("start")
-        tasks = await _play_events(scenario, actions.Scene(rig, core, safety, robot, log, disk))
+        tasks = await _play_events(scenario, actions.Scene(rig, core, safety, robot, log, disk, model))
         if (left_s := scenario.seconds - log.now_s) > 0:
             await asyncio.sleep(left_s)
         watch.note()
@@ -151,6 +156,8 @@ async def play(rig: Rig, request: dict[str, Any], report: Reporter) -> dict[str,
             "cause": stop["cause"] if stop["latched"] else "none",
             "events": log.events,
         }
+        if model is not None:
+            result |= {"model": model.stands, "model_asked": model.asked, "model_answered": model.answered}
         if hub_url is not None:
             await rig.set_link(up=True)
             result["fleet"] = await _account(hub_url, robot, int(status["boot_id"]), tasks)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Part = Literal["control", "safety", "worker", "nats", "plant"]
+Part = Literal["control", "safety", "worker", "nats", "plant", "ollama"]
 
 
 class _Strict(BaseModel):
@@ -128,6 +128,13 @@ class MemoryHog(_At):
     for_s: Annotated[float, Field(gt=0, le=3600)]
 
 
+class AskModel(_At):
+    """The local language model is asked again and again, for a while; the image needs Ollama."""
+
+    do: Literal["ask_model"]
+    for_s: Annotated[float, Field(gt=0, le=86_400)]
+
+
 class ClockJump(_At):
     """The wall clock jumps; the monotonic one, which the loops use, does not."""
 
@@ -170,6 +177,7 @@ Event = Annotated[
     | Load
     | Hog
     | MemoryHog
+    | AskModel
     | ClockJump
     | DiskFull
     | DiskSlow
@@ -186,6 +194,8 @@ class Expected(_Strict):
     controller: str | None = None
     cause: str | None = None
     """Of the latched stop; "none": nothing is latched."""
+    model: Literal["answers", "is silent"] | None = None
+    """The local language model, when it was asked last."""
     fleet: Literal["complete"] | None = None
     """Every task has its one result and telemetry has no gap, at the hub."""
 
@@ -206,6 +216,14 @@ class Scenario(_Strict):
     event: list[Event] = []
     expect: Expected = Expected()
 
+    @property
+    def needs_ollama(self) -> bool:
+        """Whether it is for an image with Ollama only."""
+        return any(
+            isinstance(event, AskModel) or (isinstance(event, Signal | Restart) and event.part == "ollama")
+            for event in self.event
+        )
+
     @model_validator(mode="after")
     def _within(self) -> Scenario:
         for number, event in enumerate(self.event):
@@ -215,6 +233,8 @@ class Scenario(_Strict):
                 )
             if isinstance(event, Link | Task) and not self.fleet:
                 raise ValueError(f"event {number + 1}, {event.do}, needs a fleet; write fleet = true")
+        if self.expect.model is not None and not any(isinstance(event, AskModel) for event in self.event):
+            raise ValueError('expect.model needs an event that asks it; write do = "ask_model"')
         if self.expect.fleet is not None and not self.fleet:
             raise ValueError("expect.fleet needs a fleet; write fleet = true")
         return self

@@ -28,6 +28,7 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     deadlines_loaded.NAME: (*_LOOP, Limit("cycle_us.max", 250)),
     "offline-hour": (Limit("missed", 0),),
     "offline-5min": (Limit("missed", 0),),
+    "ollama-gone": (Limit("missed", 0),),
     power_cut.NAME: (Limit("lost", 0),),
     update_cut.NAME: (Limit("lost", 0),),
     estop_1000.NAME: (Limit("paths.*.over_limit", 0), Limit("void", 0)),

@@ -89,20 +89,34 @@ def test_only_changes_are_told(server: Server) -> None:
         told.append((event, fields))
 
     async def ask() -> None:
-        await model.ask_for(0.01, say)
-        server.statuses = [500]
-        await model.ask_for(0.01, say)
-        await model.ask_for(0.01, say)
+        await model.ask(say)
+        await model.ask(say)
+        server.statuses = [500, 500]
+        await model.ask(say)
+        await model.ask(say)
+        await model.ask(say)
 
     asyncio.run(ask())
     assert [event for event, _ in told] == ["model answers", "model is silent", "model answers"]
     assert told[1][1]["why"] == '500 {"error": "no memory"}'
-    assert model.asked - model.answered == 1
+    assert (model.asked, model.answered) == (5, 3)
+
+
+def test_who_owes_an_answer_is_not_asked_again(server: Server) -> None:
+    model = LocalModel(server.url)
+    told: list[str] = []
+
+    async def ask() -> None:
+        await asyncio.gather(*(model.ask(lambda event, **fields: told.append(event)) for _ in range(3)))
+
+    asyncio.run(ask())
+    assert told == ["model answers"]
+    assert len(server.requests) == model.asked == 1
 
 
 def test_nobody_who_listens_is_silence() -> None:
     model = LocalModel(f"http://127.0.0.1:{free_port()}")
     told: list[str] = []
-    asyncio.run(model.ask_for(0.01, lambda event, **fields: told.append(f"{event}: {fields['why']}")))
+    asyncio.run(model.ask(lambda event, **fields: told.append(f"{event}: {fields['why']}")))
     assert told == ["model is silent: [Errno 111] Connection refused"]
     assert model.stands == "is silent"

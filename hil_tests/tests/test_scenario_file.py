@@ -57,7 +57,6 @@ def test_every_file_of_the_bench_is_a_scenario() -> None:
             1,
             'expect.model needs an event that asks it; write do = "ask_model"',
         ),
-        ('[[event]]\ndo = "ask_model"\nat_s = 1\nfor_s = 0\n', 9, "event.0.for_s: Input should be greater"),
         ("watch_ms = 0\n", 6, "watch_ms: Input should be greater than or equal to 5"),
     ],
 )
@@ -73,7 +72,7 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, text: str, lin
 @pytest.mark.parametrize(
     ("event", "needed"),
     [
-        ('do = "ask_model"\nfor_s = 1', {"fleet", "ollama"}),
+        ('do = "ask_model"\nevery_s = 1', {"fleet", "ollama"}),
         ('do = "restart"\npart = "ollama"', {"fleet", "ollama"}),
         ('do = "signal"\npart = "ollama"\nsignal = "STOP"', {"fleet", "ollama"}),
         ('do = "signal"\npart = "nats"\nsignal = "STOP"', {"fleet"}),

@@ -153,7 +153,7 @@ async def _memory_hog(scene: Scene, event: kinds.MemoryHog) -> None:
 
 async def _ask_model(scene: Scene, event: kinds.AskModel) -> None:
     assert scene.model is not None, "the scenario was not looked at for its model"  # noqa: S101
-    scene.ending.add(asyncio.create_task(scene.model.ask_for(event.for_s, scene.log.add)))
+    scene.ending.add(asyncio.create_task(scene.model.ask(scene.log.add)))
 
 
 async def _clock_jump(scene: Scene, event: kinds.ClockJump) -> None:

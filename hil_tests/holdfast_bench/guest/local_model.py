@@ -1,4 +1,4 @@
-"""The language model on the robot, asked again and again as an agent would: does it answer, and from when on not.
+"""The language model on the robot, asked as an agent would: does it answer, and from when on not.
 
 The bench variant of an image with Ollama has a tiny model (holdfast_image.tiny_model); it goes in by HTTP.
 """
@@ -39,6 +39,7 @@ class LocalModel:
     def __init__(self, url: str = _URL, patience_s: float = _PATIENCE_S) -> None:
         self._url = url
         self._patience_s = patience_s
+        self._waits = False
         self.stands = "not asked"
         self.asked = 0
         self.answered = 0
@@ -71,23 +72,22 @@ class LocalModel:
 
         await until("the model answers", answers, _AGAIN_S, _START_S)
 
-    async def ask_for(self, seconds: float, say: Callable[..., None]) -> None:
-        """Ask again and again for so long.
+    async def ask(self, say: Callable[..., None]) -> None:
+        """Ask once, unless the last answer is still to come.
 
-        `say` is called with "model answers", or with "model is silent" and `why`, whenever that changes.
+        `say` is called with "model answers", or with "model is silent" and `why`, if that has changed.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end:
-            why = await self._reaches("POST", "/api/generate", _QUESTION)
-            self.asked += 1
-            self.answered += why is None
-            stands = "answers" if why is None else "is silent"
-            if stands != self.stands:
-                self.stands = stands
-                say(f"model {stands}", **({"why": why} if why else {}))
-            if why is not None:
-                await asyncio.sleep(_AGAIN_S)
+        if self._waits:
+            return
+        self._waits = True
+        why = await self._reaches("POST", "/api/generate", _QUESTION)
+        self._waits = False
+        self.asked += 1
+        self.answered += why is None
+        stands = "answers" if why is None else "is silent"
+        if stands != self.stands:
+            self.stands = stands
+            say(f"model {stands}", **({"why": why} if why else {}))
 
     async def _must(self, method: str, path: str, body: bytes | dict[str, Any]) -> None:
         if why := await self._reaches(method, path, body):

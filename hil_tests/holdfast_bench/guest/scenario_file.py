@@ -129,10 +129,9 @@ class MemoryHog(_At):
 
 
 class AskModel(_At):
-    """The local language model is asked again and again, for a while; the image needs Ollama."""
+    """The local language model is asked, unless it still owes an answer; the image needs Ollama."""
 
     do: Literal["ask_model"]
-    for_s: Annotated[float, Field(gt=0, le=86_400)]
 
 
 class ClockJump(_At):

@@ -1,4 +1,4 @@
-"""Ollama, which runs language models on the robot (docs/decisions/0083): one program, compiled from its Go module.
+"""Ollama, which runs language models on the robot (docs/decisions/0083), compiled from its Go module.
 
 Which version, and the hash of everything it consists of: image/ollama/go.mod and go.sum. Built in the builder tree and
 kept in the cache.

@@ -12,12 +12,7 @@ mkdir -p include
 ln -s /usr/include include/miniaudio
 export CGO_CPPFLAGS="-I$PWD/include"
 export CC="${prefix}gcc" CXX="${prefix}g++"
-if [ "$prefix" = aarch64-linux-gnu- ]; then
-    export GOARCH=arm64
-    set -- -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64
-else
-    set --
-fi
+if [ "$prefix" = aarch64-linux-gnu- ]; then export GOARCH=arm64; fi
 PATH=/usr/lib/go-1.26/bin:$PATH
 
 here=$PWD
@@ -25,15 +20,17 @@ cd "$source"
 go mod download
 version=$(go list -m -f '{{.Version}}' "$module")
 native=$(go list -m -f '{{.Dir}}' "$module")
-set -- "$@" -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_STRIP="$(command -v "${prefix}strip")"
 go build -ldflags="-s -w -buildid= -X=$module/version.Version=${version#v}" -o "$here/tree/usr/bin/ollama" "$module"
 
-# The program itself is for the oldest processor of its kind; these are chosen from when it starts.
 cd "$here"
-flags="-ffile-prefix-map=$native=."
-cmake -G Ninja -S "$native" -B native -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" -DGGML_CCACHE=OFF "$@"
-cmake --build native --target ggml-cpu
-DESTDIR=$here/tree cmake --install native --component CPU --strip
+# The program itself is for the oldest processor of its kind; these are chosen from when it starts. For ARM there are none.
+if [ -z "$prefix" ]; then
+    flags="-ffile-prefix-map=$native=."
+    cmake -G Ninja -S "$native" -B native -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" -DGGML_CCACHE=OFF \
+        -DCMAKE_INSTALL_PREFIX=/usr
+    cmake --build native --target ggml-cpu
+    DESTDIR=$here/tree cmake --install native --component CPU --strip
+fi
 
 go version -m tree/usr/bin/ollama | awk '$1 == "mod" || $1 == "dep" { print $2, $3 }' | sort >modules
 while read -r path version; do

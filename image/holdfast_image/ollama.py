@@ -20,7 +20,10 @@ from holdfast_image.runtime import Snapshot
 OLLAMA = "image/ollama"
 NEEDED_BYTES = 4 << 30
 # What this machine's Go and its network are told: another proxy for modules, where there is one.
-_SETTINGS = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_SETTINGS = (
+    *("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOINSECURE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 # Whom this machine trusts: modules come by https.
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PROFILE = "ollama"

@@ -21,7 +21,9 @@ def test_a_model_answers_and_the_robot_does_not_notice_when_it_is_gone(bench: Be
     result = play_on(bench, load_scenario(scenario_files()["ollama-gone"]))
     bench.robot.disarm()
     told = [event["event"] for event in result["events"] if event["event"].startswith("model ")]
-    assert told == ["model answers", "model is silent", "model answers", "model is silent", "model answers"]
+    # A slow machine may be frozen before it has come back from its death.
+    assert told[0] == told[-1] == "model answers"
+    assert "model is silent" in told
     assert 0 < result["model_answered"] < result["model_asked"]
 
 

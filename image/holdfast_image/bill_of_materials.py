@@ -36,7 +36,8 @@ COMPILED_IN = {
     "libtomlplusplus-dev": "MIT",
     "nlohmann-json3-dev": "MIT",
 }
-_IN_OLLAMA = {"libminiaudio-dev": "MIT-0", "libstb-dev": "MIT", "nlohmann-json3-dev": "MIT"}
+# Ollama has these besides.
+_IN_OLLAMA = {"libminiaudio-dev": "MIT-0", "libstb-dev": "MIT"}
 _CLASSIFIERS = {"Apache Software License": "Apache-2.0", "MIT License": "MIT"}
 
 

@@ -197,7 +197,7 @@ class _Sources:
 def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) -> None:
     builder, snapshot, board, variant = of.builder, of.snapshot, of.board, of.variant
     work = cache / "mkosi"
-    for name in ("workspace", "output", "runtime", "modules", "ollama", "wheel", "apt"):
+    for name in ("workspace", "output", "runtime", "modules", PROFILE, "wheel", "apt"):
         if (work / name).exists():
             shutil.rmtree(work / name)
     for name in ("workspace", "output", f"cache/{board.name}-{variant}", "packages"):
@@ -218,9 +218,9 @@ def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) 
     if of.with_ollama:
         with steps.step("Ollama"):
             local_models = ollama(cache, builder, snapshot, log)
-            shutil.copytree(local_models.tree, work / "ollama", symlinks=True)
+            shutil.copytree(local_models.tree, work / PROFILE, symlinks=True)
             if variant == "bench":
-                tiny_model.write(work / "ollama" / tiny_model.PLACE)
+                tiny_model.write(work / PROFILE / tiny_model.PLACE)
     kernel = None
     # The bench pretends to have the contacts of an e-stop only where the kernel's headers are in the builder tree.
     if variant == "bench" and board.architecture is AMD64:

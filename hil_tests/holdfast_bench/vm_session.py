@@ -31,7 +31,11 @@ from holdfast_image.progress import Steps
 HOST_FROM_INSIDE = "10.0.3.2"
 _POLL_S = 0.5
 # Emulated, each wake of a loop costs a hundred times as much: at 1 kHz core, safety daemon and plant starve the rest.
-SLOWER = {"HOLDFAST_CONTROL__TIER1_HZ": "100", "HOLDFAST_CONTROL__CONTROLLER_HZ": "50"}
+SLOWER = {
+    "HOLDFAST_CONTROL__TIER1_HZ": "100",
+    "HOLDFAST_CONTROL__CONTROLLER_HZ": "50",
+    "HOLDFAST_CONTROL__SAFETY_SILENT_CYCLES": "300",
+}
 _BOOT_LIMIT_S = 600.0
 
 

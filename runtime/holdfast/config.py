@@ -93,6 +93,7 @@ class Control(Table):
     cpu: int = Field(-1, ge=-1, le=1023)
     overrun_limit: int = Field(5, ge=1, le=1000)
     overrun_window: int = Field(1000, ge=1, le=1_000_000)
+    safety_silent_cycles: int = Field(20, ge=2, le=10_000)
     resume: Literal["manual", "auto"] = "manual"
     shadow_ticks: int = Field(100, ge=0, le=100_000)
     """A controller that is deployed while the robot is armed runs this long beside the active one, unsent."""

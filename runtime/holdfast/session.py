@@ -17,6 +17,7 @@ RELAXED = {
     "HOLDFAST_SAFETY__WORKER_TIMEOUT_MS": "15000",
     "HOLDFAST_CONTROL__OVERRUN_LIMIT": "1000",
     "HOLDFAST_CONTROL__OVERRUN_WINDOW": "1000",
+    "HOLDFAST_CONTROL__SAFETY_SILENT_CYCLES": "3000",
     "HOLDFAST_ESTIMATOR__TIMING_NOISE_MS": "50",
 }
 """What a machine without a real-time kernel of its own can keep, as the environment of the robot's daemons.

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import random
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -505,6 +507,23 @@ def test_the_latch_survives_the_death_of_everything(on_robot: OnRobot) -> None:
 
     on_robot(stop_and_die)
     on_robot(come_back)
+
+
+@pytest.mark.parametrize("name", ["plant", "safety", "control"])
+def test_a_daemon_that_is_stopped_and_continued_goes_on(on_robot: OnRobot, name: str) -> None:
+    """As a debugger does it, and a host that has no processor for it."""
+
+    async def scenario(robot: HostSession) -> None:
+        child = robot.children[name]
+        socket = robot.run_directory / ("plant-control.sock" if name == "plant" else f"{name}.sock")
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        os.kill(child.pid, signal.SIGCONT)
+        for _ in range(100):  # one that ends may still answer a few
+            await ask(socket, {"op": "status"})
+        assert child.running, child.last_words()
+
+    on_robot(scenario)
 
 
 # --- heartbeat ---------------------------------------------------------------------------------------------------

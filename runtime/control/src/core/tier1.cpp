@@ -40,6 +40,7 @@ Tier1::Tier1(const RobotConfig& config, DriveBus bus, shm::Writer<shm::StateSegm
       engine_(engine),
       grade_(grade),
       clock_(clock),
+      safety_(config.control.safety_silent_cycles),
       estimation_(config, imu_states(config)),
       phases_(clock),
       execution_(config, exchange),

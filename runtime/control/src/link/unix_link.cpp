@@ -1,6 +1,8 @@
 #include "link/unix_link.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@ constexpr std::size_t kMaxPeers = 32;        // clients of one hub
 constexpr int kMaxClientsOfOneName = 64;     // links one process may open under one local name
 constexpr std::uint32_t kHelloEvery = 1000;  // empty receives; once a second at 1 kHz
 constexpr CanFrame kHello{.id = kHelloId};
+constexpr timeval kGreetingPatience{.tv_sec = 2, .tv_usec = 0};
 
 Expected<sockaddr_un> address_of(const std::filesystem::path& path) {
     sockaddr_un address{};
@@ -34,10 +37,9 @@ Expected<sockaddr_un> address_of(const std::filesystem::path& path) {
     return address;
 }
 
-bool send_to(int fd, const sockaddr_un& peer, const CanFrame& frame) {
+bool send_to(int fd, const sockaddr_un& peer, const CanFrame& frame, int flags = MSG_DONTWAIT) {
     const can_frame raw = to_wire(frame);
-    return ::sendto(fd, &raw, sizeof raw, MSG_DONTWAIT | MSG_NOSIGNAL,
-                    reinterpret_cast<const sockaddr*>(&peer),
+    return ::sendto(fd, &raw, sizeof raw, flags | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&peer),
                     sizeof peer) == static_cast<ssize_t>(sizeof raw);
 }
 
@@ -57,6 +59,16 @@ LinkResult receive_from(int fd, sockaddr_un& peer, CanFrame& frame) {
 
 FileDescriptor datagram_socket() {
     return FileDescriptor(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+// The one call that may wait: the hub's queue is short, and others may have filled it while its process was
+// not scheduled. Errors are in errno.
+bool greet(int fd, const sockaddr_un& hub) {
+    if (::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kGreetingPatience, sizeof kGreetingPatience) != 0 ||
+        ::fcntl(fd, F_SETFL, 0) != 0) {
+        return false;
+    }
+    return send_to(fd, hub, kHello, 0) && ::fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
 // A socket file whose owner died stays behind; nobody hears at it.
@@ -190,7 +202,12 @@ Expected<std::unique_ptr<Link>> open_unix_client(const std::filesystem::path& hu
                         std::strerror(errno) + "; is the run directory there and writable?");
         }
         BoundSocket local(std::move(socket), *address);
-        if (!send_to(local.socket.get(), *hub_address, kHello)) {
+        if (!greet(local.socket.get(), *hub_address)) {
+            if (errno == EAGAIN) {
+                return fail("link \"unix:" + hub.native() + "\": its process reads nothing (" +
+                            std::to_string(kGreetingPatience.tv_sec) +
+                            " s waited); is holdfast-plant stopped? End it and start it again");
+            }
             return fail("link \"unix:" + hub.native() + "\": nobody listens there (" + std::strerror(errno) +
                         "); start holdfast-plant with the same robot.toml first");
         }

@@ -126,7 +126,9 @@ int main(int argc, char** argv) {
         while (!stopping.stop_requested()) (*server)->serve(kServiceWaitMs);
     });
     sd_notify(0, "READY=1\nSTATUS=simulating");
-    sigwaitinfo(&ending, nullptr);
+    // Not sigwaitinfo(), which also returns when somebody has stopped and continued this process.
+    int received = 0;
+    sigwait(&ending, &received);
     sd_notify(0, "STOPPING=1");
     return 0;
 }

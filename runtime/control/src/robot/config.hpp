@@ -113,9 +113,10 @@ struct ControlConfig {
     RealtimeMode realtime{RealtimeMode::kRequire};
     int tier1_priority{90};
     int controller_priority{80};
-    int cpu{-1};                         // -1: not pinned
-    std::uint32_t overrun_limit{5};      // this many overruns ...
-    std::uint32_t overrun_window{1000};  // ... in this many cycles: controlled stop
+    int cpu{-1};                             // -1: not pinned
+    std::uint32_t overrun_limit{5};          // this many overruns ...
+    std::uint32_t overrun_window{1000};      // ... in this many cycles: controlled stop
+    std::uint32_t safety_silent_cycles{20};  // without a heartbeat of holdfast-safety: controlled stop
     ResumeMode resume{ResumeMode::kManual};
     // A controller that is deployed while the robot is armed: ticks beside the active one with nothing sent,
     // ticks near the active one's output, how near (of the channel's range), and ticks that prove it. 0

@@ -173,6 +173,8 @@ class Loader {
             s.problem("overrun_limit", "cannot be reached within overrun_window " +
                                            std::to_string(c.overrun_window) + " cycles; make it smaller");
         }
+        c.safety_silent_cycles = static_cast<std::uint32_t>(
+            s.integer("safety_silent_cycles", 2, 10'000).value_or(c.safety_silent_cycles));
         if (const auto mode = s.choice("resume", {"manual", "auto"})) {
             c.resume = *mode == 0 ? ResumeMode::kManual : ResumeMode::kAuto;
         }
@@ -207,8 +209,8 @@ class Loader {
             {"robot", {"id", "model"}},
             {"control",
              {"tier1_hz", "controller_hz", "realtime", "tier1_priority", "controller_priority", "cpu",
-              "overrun_limit", "overrun_window", "resume", "shadow_ticks", "canary_ticks", "canary_deviation",
-              "watch_ticks"}},
+              "overrun_limit", "overrun_window", "safety_silent_cycles", "resume", "shadow_ticks",
+              "canary_ticks", "canary_deviation", "watch_ticks"}},
             {"safety", robot::safety_keys()},
             {"estimator", robot::estimator_keys()},
         };

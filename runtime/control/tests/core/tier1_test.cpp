@@ -439,6 +439,16 @@ TEST(SafetySilence, OfTwentyCyclesStopsAndDisarms) {
     EXPECT_EQ(stop_reason(rig), StopReason::kSafetySilent);
 }
 
+TEST(SafetySilence, LastsAsLongAsTheRobotSays) {
+    RobotRig rig({}, "every_kind.toml", [](RobotConfig& robot) { robot.control.safety_silent_cycles = 50; });
+    rig.arm_and_turn();
+    rig.safety_beats = false;
+    rig.cycles(49);
+    EXPECT_EQ(rig.mode(), Mode::kRunning);
+    rig.cycle();
+    EXPECT_EQ(stop_reason(rig), StopReason::kSafetySilent);
+}
+
 TEST(SafetySilence, BeforeAnyDaemonIsSilenceToo) {
     RobotRig rig;
     rig.exchange.safety.store(nullptr);

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -304,6 +305,38 @@ TEST_F(UnixLink, FullQueueIsAnErrorAndNotAWait) {
     LinkResult result = LinkResult::kOk;
     for (int i = 0; i < 100'000 && result == LinkResult::kOk; ++i) result = core->send(numbered(1, 8));
     EXPECT_EQ(result, LinkResult::kError);
+}
+
+// Fills the hub's queue, which is ten datagrams long.
+void fill_queue(Link& sender) {
+    while (sender.send(numbered(1, 8)) == LinkResult::kOk) {
+    }
+}
+
+TEST_F(UnixLink, ANewClientWaitsForAHubThatIsBehind) {
+    const auto drives = hub();
+    const auto core = std::move(client().value());
+    fill_queue(*core);
+    auto opening = std::async(std::launch::async, [this] { return client(); });
+    const auto done = [&] {
+        return opening.wait_for(std::chrono::milliseconds(1)) == std::future_status::ready;
+    };
+    while (!done() && !fs::exists(run_.path() / "link-core-1.sock")) {
+    }
+    CanFrame frame;
+    while (!done()) drives->receive(frame);
+    const auto late = opening.get();
+    ASSERT_TRUE(late) << late.error().message;
+}
+
+TEST_F(UnixLink, AHubThatReadsNothingIsNamed) {
+    const auto drives = hub();
+    const auto core = std::move(client().value());
+    fill_queue(*core);
+    const auto late = client();
+    ASSERT_FALSE(late);
+    EXPECT_NE(late.error().message.find("reads nothing"), std::string::npos) << late.error().message;
+    EXPECT_FALSE(fs::exists(run_.path() / "link-core-1.sock"));
 }
 
 TEST_F(UnixLink, ClientFindsARestartedHub) {

@@ -89,6 +89,7 @@ TEST(LoadRobotConfig, ReadsEveryKey) {
     EXPECT_EQ(config->control.cpu, 1);
     EXPECT_EQ(config->control.overrun_limit, 3u);
     EXPECT_EQ(config->control.overrun_window, 500u);
+    EXPECT_EQ(config->control.safety_silent_cycles, 25u);
     EXPECT_EQ(config->control.resume, ResumeMode::kAuto);
     EXPECT_EQ(config->safety.priority, 75);
     EXPECT_EQ(config->safety.worker_timeout_ns, 750'500'000);

@@ -20,6 +20,7 @@ import pytest
 
 from holdfast.daemons import CoreClient, SafetyClient
 from holdfast.layout import load_layout
+from holdfast.modes import FOLLOWING
 from holdfast.seqpacket import Connection
 from holdfast.session import RELAXED
 from holdfast.status import PHASES
@@ -163,7 +164,7 @@ def test_the_loop_is_measured_with_every_joint_in_motion(
         result = await measure_loop(rig, "sine_joints.wat", IDLE_LOAD, 2, Reporter(said))
         assert result["cycles"] >= 2000
         assert result["drives"] == 12
-        assert result["mode"] == "running"
+        assert result["mode"] in FOLLOWING
         assert result["controller"]["state"] == "running"
         assert result["cycle_us"]["max"] >= result["cycle_us"]["p50"] > 0
         assert lines_of(said)[0]["event"] == "start"

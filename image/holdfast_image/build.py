@@ -2,9 +2,9 @@
 
 `images/<key>/` in the cache holds image.raw (disk), image.efi (unified kernel image), image.vmlinuz,
 image.initrd and image.cmdline (for starts without firmware), image.manifest, what holdfast_image.contents writes,
-update/ (what a robot installs: holdfast_image.payload) and image.json. build/image/<board>-<variant> points there, or
-<board>-<variant>-ollama. All of it but image.json, which tells of the build, is the same whenever and wherever it is
-built from the same sources and packages.
+update/ (what a robot installs: holdfast_image.payload) and image.json. build/image/<board>-<variant> points there, with
+-ollama and the name of an owner's packages behind it. All of it but image.json, which tells of the build, is the same
+whenever and wherever it is built from the same sources and packages.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from holdfast_image.mirror import Mirror, host_mirror, write_apt_configuration
 from holdfast_image.mkosi import run_mkosi
 from holdfast_image.namespace import require_root
 from holdfast_image.ollama import PROFILE, ollama
+from holdfast_image.owner_packages import OwnerPackages
 from holdfast_image.packages import ARCHIVES, Package, read_listing
 from holdfast_image.payload import FOLDER as UPDATE
 from holdfast_image.payload import stage_update
@@ -104,6 +105,11 @@ def release_version(repository: Path) -> str:
         return str(tomllib.load(stream)["project"]["version"])
 
 
+def image_name(board: str, variant: str, *, with_ollama: bool, owner: OwnerPackages | None) -> str:
+    """Return what an image is called below build/image."""
+    return "-".join((board, variant, *((PROFILE,) if with_ollama else ()), *((owner.name,) if owner else ())))
+
+
 def build_image(
     repository: Path,
     board: str = "qemu-x86-64",
@@ -114,6 +120,7 @@ def build_image(
     accept: Callable[[Image], None] = lambda image: None,
     *,
     with_ollama: bool = False,
+    owner: OwnerPackages | None = None,
 ) -> Image:
     """Return the image of the sources as they are now, built first if no cached one was made from the same.
 
@@ -126,6 +133,7 @@ def build_image(
         steps: shows what goes on.
         accept: raises an error if the image shall not be published in build/image.
         with_ollama: language models can run on it.
+        owner: packages that it has besides.
 
     Raises:
         UsageError: there is no such board or variant, or the version is malformed.
@@ -142,7 +150,7 @@ def build_image(
         )
     steps = steps or Steps()
     cache = cache_directory()
-    name = "-".join((board, variant, *((PROFILE,) if with_ollama else ())))
+    name = image_name(board, variant, with_ollama=with_ollama, owner=owner)
     log = _fresh_log(repository, name)
 
     def waiting() -> None:
@@ -155,7 +163,8 @@ def build_image(
 
     def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
-        source = content_hash(Path("/"), [], sources, name, release, _RECIPE)
+        added = owner.identity if owner else ()
+        source = content_hash(Path("/"), [], sources, name, release, _RECIPE, *added)
         return source, cache / "images" / content_hash(Path("/"), [], source, builder.key)
 
     # What is there needs no turn: somebody else's build takes minutes.
@@ -169,7 +178,9 @@ def build_image(
             if not cached:
                 require_root("building the image")
                 require_space(cache, NEEDED_BYTES, "the image")
-                made_of = _Sources(builder, snapshot, source, BOARDS[board], variant, release, with_ollama)
+                made_of = _Sources(
+                    builder, snapshot, source, BOARDS[board], variant, release, with_ollama, owner
+                )
                 _build(cache, made_of, log, steps, directory)
                 forget_unused(directory, "image.json", _KEPT_IMAGES)
     if cached:
@@ -192,6 +203,7 @@ class _Sources:
     variant: str
     release: str
     with_ollama: bool
+    owner: OwnerPackages | None
 
 
 def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) -> None:
@@ -200,7 +212,9 @@ def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) 
     for name in ("workspace", "output", "runtime", "modules", PROFILE, "wheel", "apt"):
         if (work / name).exists():
             shutil.rmtree(work / name)
-    for name in ("workspace", "output", f"cache/{board.name}-{variant}", "packages"):
+    # mkosi keeps the file system with its packages there, and throws one away that has other packages.
+    cached_tree = image_name(board.name, variant, with_ollama=False, owner=of.owner)
+    for name in ("workspace", "output", f"cache/{cached_tree}", "packages"):
         (work / name).mkdir(parents=True, exist_ok=True)
     staging = RuntimeStaging(cache, builder, snapshot, log)
     with steps.step("Python packages"):
@@ -229,7 +243,10 @@ def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) 
             bench_modules.assemble(kernel, module, work / "modules")
     with steps.step(f"image {board.name} ({variant})"):
         write_apt_configuration(work / "apt", builder.mirror(), board.archives)
-        run_mkosi(builder, snapshot, work, log, board, variant, of.release)
+        if of.owner:
+            of.owner.write_apt_configuration(work / "apt")
+        added = of.owner.names if of.owner else ()
+        run_mkosi(builder, snapshot, work, log, board, variant, of.release, cached_tree, added)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:

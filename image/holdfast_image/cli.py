@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from holdfast_image.build import VARIANTS, Image, build_image, repository_root
-from holdfast_image.command import board_option, fail, json_option, mirror_option
+from holdfast_image.command import board_option, fail, json_option, mirror_option, packages_option
 from holdfast_image.errors import ImageError
 from holdfast_image.flash_cli import flash_command, list_command
 from holdfast_image.lock_cli import lock_command
 from holdfast_image.mirror import named_mirror
+from holdfast_image.owner_packages import read_owner_packages
 from holdfast_image.package_lock import PackageLock
 from holdfast_image.progress import Steps
 from holdfast_image.sign_cli import key_command, sign_command
@@ -47,6 +49,7 @@ image.add_command(verify_command)
 @click.option(
     "--ollama", "with_ollama", is_flag=True, help="With Ollama, so that language models run on the robot."
 )
+@packages_option
 @json_option
 def build(
     board: str,
@@ -55,6 +58,7 @@ def build(
     lock_required: bool | None,
     release: str | None,
     with_ollama: bool,
+    packages_file: Path | None,
     as_json: bool,
 ) -> None:
     """Build the image, or find it in the cache if nothing changed.
@@ -79,9 +83,18 @@ def build(
 
     try:
         chosen = named_mirror(mirror) if mirror is not None else None
-        lock = PackageLock(repository_root(), board, variant)
+        owner = read_owner_packages(packages_file) if packages_file is not None else None
+        lock = PackageLock(repository_root(), board, variant, owner)
         built = build_image(
-            lock.repository, board, variant, chosen, release, steps, accept, with_ollama=with_ollama
+            lock.repository,
+            board,
+            variant,
+            chosen,
+            release,
+            steps,
+            accept,
+            with_ollama=with_ollama,
+            owner=owner,
         )
     except ImageError as error:
         fail("build", error, as_json=as_json)

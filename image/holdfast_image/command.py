@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -22,6 +23,13 @@ mirror_option = click.option(
     metavar="URL",
     envvar="HOLDFAST_MIRROR",
     help="Debian archive; default: the one this machine's apt uses.",
+)
+packages_option = click.option(
+    "--packages",
+    "packages_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With packages from archives of your own, as FILE (TOML) says: NVIDIA's, for example.",
 )
 
 

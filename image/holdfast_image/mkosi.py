@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast_image.boards import Board
@@ -19,9 +20,20 @@ _SEEDS = uuid.UUID("6b1bb1a5-1a66-4d5e-a1f4-6f0b1d6cf0a1")
 
 
 def run_mkosi(
-    builder: Builder, snapshot: Snapshot, work: Path, log: Path, board: Board, variant: str, version: str
+    builder: Builder,
+    snapshot: Snapshot,
+    work: Path,
+    log: Path,
+    board: Board,
+    variant: str,
+    version: str,
+    cached_tree: str,
+    added: Sequence[str],
 ) -> None:
     """Build the image of `version` from the files staged in `work` into its folder `output`.
+
+    `cached_tree` names the folder of `work`/cache that its packages are kept in, `added` packages besides those that
+    the definition names.
 
     Raises:
         BuildError: mkosi failed.
@@ -34,16 +46,13 @@ def run_mkosi(
         builder.tree,
         [
             *("mkosi", "--directory=/hf/source/image", "--workspace-directory=/hf/mkosi/workspace"),
-            # mkosi names its caches by architecture, and throws one away that has other packages.
-            *(
-                "--output-directory=/hf/mkosi/output",
-                f"--cache-directory=/hf/mkosi/cache/{board.name}-{variant}",
-            ),
+            *("--output-directory=/hf/mkosi/output", f"--cache-directory=/hf/mkosi/cache/{cached_tree}"),
             *("--package-cache-directory=/hf/mkosi/packages", "--sandbox-tree=/hf/mkosi/apt"),
             *(f"--extra-tree=/hf/mkosi/{tree}" for tree in trees),
             f"--image-version={version}",
             f"--seed={uuid.uuid5(_SEEDS, version)}",
             *(f"--profile={profile}" for profile in profiles),
+            *(f"--package={name}" for name in added),
             *("--force", "build"),
         ],
         [Bind(snapshot.root, "/hf/source"), Bind(work, "/hf/mkosi", writable=True)],

@@ -1,7 +1,8 @@
 """The package lock: image/locks/ holds the packages that a build has to have, exactly these.
 
 One file a board and variant and one for the builder tree, made by `holdfast image lock`. A build compares itself with
-them when it is done, also one from the cache: docs/decisions/0061-reproducible-image.md says which ones fail.
+them when it is done, also one from the cache: docs/decisions/0061-reproducible-image.md says which ones fail. The lock
+of an image with an owner's packages lies beside the file that names them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from holdfast_image.boards import AMD64, BOARDS
 from holdfast_image.errors import LockError
+from holdfast_image.owner_packages import OwnerPackages
 from holdfast_image.packages import Package, listing, read_listing
 
 _FOLDER = Path("image/locks")
@@ -26,10 +28,13 @@ class PackageLock:
     repository: Path
     board: str
     variant: str
+    owner: OwnerPackages | None = None
 
     @property
     def image_file(self) -> Path:
         """Where the image's packages are locked."""
+        if self.owner is not None:
+            return self.owner.file.with_name(f"{self.owner.name}.{self.board}-{self.variant}.lock.txt")
         return self.repository / _FOLDER / f"{self.board}-{self.variant}.txt"
 
     @property
@@ -51,7 +56,8 @@ class PackageLock:
             ("builder tree", self.builder_file, builder),
         ):
             if not file.is_file():
-                found.append(f"{what}: there is no {file.relative_to(self.repository)}")
+                place = file.relative_to(self.repository) if file.is_relative_to(self.repository) else file
+                found.append(f"{what}: there is no {place}")
                 continue
             found += [f"{what}: {line}" for line in package_differences(read_listing(file), built)]
         return found
@@ -59,7 +65,8 @@ class PackageLock:
     @property
     def report(self) -> Path:
         """Where the differences of the last build are listed in full."""
-        return self.repository / "build/image" / f"{self.board}-{self.variant}-lock.txt"
+        name = "-".join((self.board, self.variant, *((self.owner.name,) if self.owner else ())))
+        return self.repository / "build/image" / f"{name}-lock.txt"
 
     def record(self, differences: Sequence[str]) -> None:
         """Write the report, or remove an older one if there is no difference."""
@@ -77,20 +84,29 @@ class PackageLock:
         """
         if differences:
             raise LockError(
-                f"the packages are not those of {_FOLDER}:\n{shown(differences)}\n"
-                f"build with --mirror from an archive that has the locked versions, or renew the lock with `{_RENEW}`"
+                f"the packages are not those of {self.image_file.parent}:\n{shown(differences)}\n"
+                "build with --mirror from an archive that has the locked versions, "
+                f"or renew the lock with `{self._renewal}`"
             )
 
+    @property
+    def _renewal(self) -> str:
+        return f"{_RENEW} --packages {self.owner.file}" if self.owner else _RENEW
+
     def renew(self, image: Sequence[Package], builder: Sequence[Package]) -> None:
-        """Write what was built as what is to be built from now on."""
+        """Write what was built as what is to be built from now on.
+
+        With an owner's packages not the builder tree's: that one is the checkout's.
+        """
         self.image_file.parent.mkdir(exist_ok=True)
-        columns = f"Made by `{_RENEW}`: name, version, architecture, SHA-256 of the .deb."
+        columns = f"Made by `{self._renewal}`: name, version, architecture, SHA-256 of the .deb."
         self.image_file.write_text(
             listing(image, f"{columns}\nThe image {self.board} ({self.variant}), initrd included.")
         )
-        self.builder_file.write_text(
-            listing(builder, f"{columns}\nThe builder tree, whose .deb files are not kept.")
-        )
+        if self.owner is None:
+            self.builder_file.write_text(
+                listing(builder, f"{columns}\nThe builder tree, whose .deb files are not kept.")
+            )
 
 
 def package_differences(locked: Sequence[Package], built: Sequence[Package]) -> list[str]:

@@ -1,0 +1,214 @@
+"""Packages from an owner's archives: the file that names them, and what apt makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import signed_archives
+from click.testing import CliRunner
+from signed_archives import Signer
+
+from holdfast_image.build import image_name
+from holdfast_image.cli import image
+from holdfast_image.errors import UsageError
+from holdfast_image.owner_packages import read_owner_packages
+from holdfast_image.package_lock import PackageLock
+from holdfast_image.packages import Package
+
+ARCHIVE = '[[archive]]\nurl = "https://mirror.test/jetson"\nsuite = "r36.4"\ncomponents = ["main"]\nkey = "owner.asc"\n'
+GOOD = f'packages = ["camera-sdk", "camera-tools"]\n{ARCHIVE}'
+ARMOURED = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+
+
+@pytest.fixture
+def owner_file(tmp_path: Path) -> Callable[[str], Path]:
+    (tmp_path / "owner.asc").write_bytes(ARMOURED)
+
+    def write(text: str) -> Path:
+        file = tmp_path / "camera.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_a_file_says_what_from_where_and_who_signs_it(owner_file: Callable[[str], Path]) -> None:
+    owner = read_owner_packages(owner_file(GOOD))
+    assert owner.name == "camera"
+    assert owner.names == ("camera-sdk", "camera-tools")
+    (archive,) = owner.archives
+    assert archive.source == "https://mirror.test/jetson r36.4 main"
+    assert archive.key == ARMOURED
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "packages: Field required"),
+        (ARCHIVE, "packages: Field required"),
+        ('packages = ["camera-sdk"]\n', "archive: Field required"),
+        (f"packages = []\n{ARCHIVE}", "packages: List should have at least 1"),
+        (f'packages = "camera-sdk"\n{ARCHIVE}', "packages: Input should be a valid list"),
+        (f'packages = ["--help"]\n{ARCHIVE}', "packages.0: String should match"),
+        (f'packages = ["a b"]\n{ARCHIVE}', "packages.0: String should match"),
+        (f'package = ["x"]\n{GOOD}', "package: Extra inputs"),
+        (GOOD.replace("https:", "file:"), "archive.0.url: String should match"),
+        (GOOD.replace("mirror.test/", "mirror.test/ [trusted=yes]"), "archive.0.url: String should match"),
+        (GOOD.replace('"r36.4"', '"r36.4 main\\ndeb x"'), "archive.0.suite: String should match"),
+        (GOOD.replace('["main"]', "[]"), "archive.0.components: List should have at least 1"),
+        (GOOD.replace('key = "owner.asc"\n', ""), "archive.0.key: Field required"),
+        (GOOD.replace("owner.asc", "other.asc"), "other.asc cannot be read: No such file"),
+        (GOOD.replace("owner.asc", "camera.toml"), "camera.toml is no OpenPGP public key"),
+        ("packages = [", "is no TOML file"),
+    ],
+)
+def test_a_mistake_is_named(owner_file: Callable[[str], Path], text: str, said: str) -> None:
+    with pytest.raises(UsageError) as told:
+        read_owner_packages(owner_file(text))
+    assert said in str(told.value)
+    assert "camera.toml" in str(told.value) or "other.asc" in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["Camera.toml", "camera.txt", "-camera.toml", "a b.toml", "camera"])
+def test_the_name_ends_an_images_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(GOOD)
+    with pytest.raises(UsageError, match=r"NAME\.toml"):
+        read_owner_packages(tmp_path / name)
+
+
+def test_an_image_is_another_one_with_other_packages_or_another_key(
+    owner_file: Callable[[str], Path],
+) -> None:
+    first = read_owner_packages(owner_file(GOOD))
+    assert first.identity == read_owner_packages(owner_file(GOOD)).identity
+    assert first.identity != read_owner_packages(owner_file(GOOD.replace("-tools", "-demo"))).identity
+    assert first.identity != read_owner_packages(owner_file(GOOD.replace("r36.4", "r36.5"))).identity
+    (first.file.parent / "owner.asc").write_bytes(ARMOURED + b"other")
+    assert first.identity != read_owner_packages(first.file).identity
+    assert image_name("pi", "bench", with_ollama=True, owner=first) == "pi-bench-ollama-camera"
+
+
+def test_the_lock_lies_beside_the_file_and_leaves_the_builders_alone(
+    owner_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    repository = tmp_path / "checkout"
+    own = [Package("camera-sdk", "2.1", "all", "00")]
+    builder = [Package("mkosi", "25", "all")]
+    plain = PackageLock(repository, "pi", "release")
+    (repository / "image").mkdir(parents=True)
+    plain.renew([], builder)
+    lock = PackageLock(repository, "pi", "release", read_owner_packages(owner_file(GOOD)))
+    assert lock.differences(own, builder) == [f"image: there is no {tmp_path}/camera.pi-release.lock.txt"]
+    lock.renew(own, [])
+    assert lock.differences(own, builder) == []
+    assert plain.differences([], builder) == []
+
+
+def test_a_build_reads_the_file_before_anything_else(tmp_path: Path) -> None:
+    for command in ("build", "lock"):
+        ended = CliRunner().invoke(image, [command, "--packages", str(tmp_path / "gone.toml")])
+        assert ended.exit_code == 2
+        assert "gone.toml cannot be read: No such file or directory" in ended.output
+
+
+class Apt:
+    """apt as the image's build has it, with Debian's archive and an owner's."""
+
+    def __init__(self, folder: Path, sources: str) -> None:
+        self._tree = folder / "tree"
+        listed = self._tree / "etc/apt/sources.list.d/owner.list"
+        # In the build the tree is the root.
+        listed.write_text(listed.read_text().replace("=/etc", f"={self._tree}/etc") + sources)
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True)
+        (folder / "status").touch()
+        self._options = [
+            f"-oDir::Etc={self._tree}/etc/apt",
+            f"-oDir::State={folder}/state",
+            f"-oDir::State::status={folder}/status",
+            f"-oDir::Cache={folder}/cache",
+            "-oAPT::Architecture=amd64",
+            "-oAPT::Architectures=amd64",
+            "-oAPT::Sandbox::User=root",
+            "-oAcquire::http::Proxy=DIRECT",
+        ]
+
+    def update(self) -> subprocess.CompletedProcess[str]:
+        return self._run("apt-get", "update", "-oAPT::Update::Error-Mode=any")
+
+    def candidate(self, package: str) -> str:
+        lines = self._run("apt-cache", "policy", package).stdout.splitlines()
+        return "".join(line.split()[1] for line in lines if "Candidate:" in line)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *self._options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+
+
+@pytest.fixture(scope="module")
+def signers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Signer, Signer]]:
+    folder = tmp_path_factory.mktemp("keys")
+    both = Signer(folder / "owner", "owner"), Signer(folder / "stranger", "stranger")
+    yield both
+    for signer in both:
+        signer.forget()
+
+
+@pytest.mark.parametrize("armour", [("--armor",), ()], ids=["armoured", "binary"])
+def test_apt_takes_what_only_the_owner_has_and_keeps_debians(
+    tmp_path: Path, signers: tuple[Signer, Signer], armour: tuple[str, ...]
+) -> None:
+    owner_signs, debian_signs = signers
+    debs = tmp_path / "debs"
+    mine = [
+        signed_archives.make_package(debs, "camera-sdk", "2.1"),
+        signed_archives.make_package(debs, "libc6", "99"),
+    ]
+    theirs = [signed_archives.make_package(debs, "libc6", "2.41")]
+    signed_archives.make_archive(tmp_path / "served/owner", owner_signs, mine, "stable")
+    signed_archives.make_archive(
+        tmp_path / "served/debian", debian_signs, theirs, "trixie", "Origin: Debian\n"
+    )
+    (tmp_path / "owner.key").write_bytes(owner_signs.public_key(*armour))
+    (tmp_path / "debian.gpg").write_bytes(debian_signs.public_key())
+    with signed_archives.served(tmp_path / "served") as url:
+        file = tmp_path / "camera.toml"
+        file.write_text(
+            f'packages = ["camera-sdk"]\n[[archive]]\nurl = "{url}/owner"\nsuite = "stable"\n'
+            'components = ["main"]\nkey = "owner.key"\n'
+        )
+        read_owner_packages(file).write_apt_configuration(tmp_path / "tree")
+        apt = Apt(tmp_path, f"deb [signed-by={tmp_path}/debian.gpg] {url}/debian trixie main\n")
+        updated = apt.update()
+        assert updated.returncode == 0, updated.stderr
+        assert apt.candidate("camera-sdk") == "2.1"
+        assert apt.candidate("libc6") == "2.41", "the owner's is newer, and Debian's wins"
+
+
+def test_apt_refuses_an_archive_that_somebody_else_signed(
+    tmp_path: Path, signers: tuple[Signer, Signer]
+) -> None:
+    owner_signs, stranger = signers
+    package = signed_archives.make_package(tmp_path / "debs", "camera-sdk", "2.1")
+    signed_archives.make_archive(tmp_path / "served", stranger, [package], "stable")
+    (tmp_path / "owner.asc").write_bytes(owner_signs.public_key("--armor"))
+    with signed_archives.served(tmp_path / "served") as url:
+        file = tmp_path / "camera.toml"
+        file.write_text(
+            f'packages = ["camera-sdk"]\n[[archive]]\nurl = "{url}"\nsuite = "stable"\n'
+            'components = ["main"]\nkey = "owner.asc"\n'
+        )
+        read_owner_packages(file).write_apt_configuration(tmp_path / "tree")
+        apt = Apt(tmp_path, "")
+        refused = apt.update()
+        assert refused.returncode != 0
+        assert "NO_PUBKEY" in refused.stderr
+        assert not apt.candidate("camera-sdk")

@@ -34,8 +34,8 @@ from holdfast_image.build import repository_root
 NAME = "power-cut"
 COUNT = 200
 _CONTROLLERS = ("sine.wat", "hold.wat", "constant.wat")
-MOMENTS_S = {"writing": (0.2, 15.0), "deploying": (0.2, 20.0), "booting": (1.0, 120.0)}
-"""Between which seconds after its beginning each kind is cut off; a boot takes two minutes, emulated."""
+MOMENTS_S = {"writing": (0.2, 15.0), "deploying": (0.2, 20.0), "booting": (1.0, 60.0)}
+"""Between which seconds after its beginning each kind is cut off; a boot takes nearly a minute, emulated."""
 
 
 class Target(Protocol):

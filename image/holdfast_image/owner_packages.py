@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from holdfast_image.errors import UsageError
 from holdfast_image.mirror import SUITE
+from holdfast_image.ollama import PROFILE as OLLAMA
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -98,9 +99,10 @@ def read_owner_packages(file: Path) -> OwnerPackages:
     Raises:
         UsageError: it cannot be read, or says something that makes no sense; the message names file and entry.
     """
-    if not _NAME.fullmatch(file.stem) or file.suffix != ".toml":
+    if not _NAME.fullmatch(file.stem) or file.suffix != ".toml" or file.stem == OLLAMA:
         raise UsageError(
-            f"{file}: its name becomes the end of the image's; call it NAME.toml, with small letters, digits and dashes"
+            f"{file}: its name becomes the end of the image's; call it NAME.toml, with small letters, digits and "
+            f"dashes, and not {OLLAMA}.toml"
         )
     try:
         told = _File.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))

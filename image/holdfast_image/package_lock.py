@@ -86,12 +86,8 @@ class PackageLock:
             raise LockError(
                 f"the packages are not those of {self.image_file.parent}:\n{shown(differences)}\n"
                 "build with --mirror from an archive that has the locked versions, "
-                f"or renew the lock with `{self._renewal}`"
+                f"or renew the lock with `{_RENEW}{f' --packages {self.owner.file}' if self.owner else ''}`"
             )
-
-    @property
-    def _renewal(self) -> str:
-        return f"{_RENEW} --packages {self.owner.file}" if self.owner else _RENEW
 
     def renew(self, image: Sequence[Package], builder: Sequence[Package]) -> None:
         """Write what was built as what is to be built from now on.
@@ -99,7 +95,8 @@ class PackageLock:
         With an owner's packages not the builder tree's: that one is the checkout's.
         """
         self.image_file.parent.mkdir(exist_ok=True)
-        columns = f"Made by `{self._renewal}`: name, version, architecture, SHA-256 of the .deb."
+        made_by = f"{_RENEW} --packages {self.owner.file.name}" if self.owner else _RENEW
+        columns = f"Made by `{made_by}`: name, version, architecture, SHA-256 of the .deb."
         self.image_file.write_text(
             listing(image, f"{columns}\nThe image {self.board} ({self.variant}), initrd included.")
         )

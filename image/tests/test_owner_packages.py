@@ -72,7 +72,9 @@ def test_a_mistake_is_named(owner_file: Callable[[str], Path], text: str, said: 
     assert "camera.toml" in str(told.value) or "other.asc" in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["Camera.toml", "camera.txt", "-camera.toml", "a b.toml", "camera"])
+@pytest.mark.parametrize(
+    "name", ["Camera.toml", "camera.txt", "-camera.toml", "a b.toml", "camera", "ollama.toml"]
+)
 def test_the_name_ends_an_images_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(GOOD)
     with pytest.raises(UsageError, match=r"NAME\.toml"):

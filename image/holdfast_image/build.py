@@ -214,8 +214,11 @@ def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) 
             shutil.rmtree(work / name)
     # mkosi keeps the file system with its packages there, and throws one away that has other packages.
     cached_tree = image_name(board.name, variant, with_ollama=False, owner=of.owner)
-    for name in ("workspace", "output", f"cache/{cached_tree}", "packages"):
-        (work / name).mkdir(parents=True, exist_ok=True)
+    installed = work / "cache" / cached_tree
+    if of.owner:
+        of.owner.forget_others(work / "packages", installed)
+    for folder in (work / "workspace", work / "output", installed, work / "packages"):
+        folder.mkdir(parents=True, exist_ok=True)
     staging = RuntimeStaging(cache, builder, snapshot, log)
     with steps.step("Python packages"):
         dependencies = staging.dependencies()
@@ -246,7 +249,9 @@ def _build(cache: Path, of: _Sources, log: Path, steps: Steps, directory: Path) 
         if of.owner:
             of.owner.write_apt_configuration(work / "apt")
         added = of.owner.names if of.owner else ()
-        run_mkosi(builder, snapshot, work, log, board, variant, of.release, cached_tree, added)
+        run_mkosi(builder, snapshot, work, log, board, variant, of.release, installed.name, added)
+        if of.owner:
+            of.owner.remember(installed)
     output = work / "output"
     missing = [part for part in _PARTS if not (output / part).is_file()]
     if missing:

@@ -6,6 +6,7 @@ Debian's package wins where both archives have one of that name: docs/decisions/
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from holdfast_image.cache import content_hash
 from holdfast_image.errors import UsageError
 from holdfast_image.mirror import SUITE
 from holdfast_image.ollama import PROFILE as OLLAMA
@@ -20,12 +22,12 @@ from holdfast_image.ollama import PROFILE as OLLAMA
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _MAX_KEY_BYTES = 1 << 20
+_MADE_OF = "owner-packages"
 # Above all others (500), so that nothing of Debian's is replaced unnoticed; what only an owner has is taken from there.
 _PREFER_DEBIAN = "".join(
     f"Package: *\nPin: release o=Debian, n={suite}\nPin-Priority: 600\n\n"
     for suite in (SUITE, f"{SUITE}-security")
 )
-
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/~+-]*$", max_length=200)]
 PackageName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]+$", max_length=200)]
 
@@ -91,6 +93,24 @@ class OwnerPackages:
             lines.append(f"deb [signed-by=/{keyring}] {archive.source}\n")
         (tree / "etc/apt/sources.list.d/owner.list").write_text("".join(lines))
         (tree / "etc/apt/preferences.d/owner").write_text(_PREFER_DEBIAN)
+
+    def forget_others(self, packages: Path, installed: Path) -> None:
+        """Remove what mkosi keeps of another file of packages: what apt has listed, and the tree they are installed in.
+
+        Otherwise an archive whose key does not fit goes on with what was fetched from it once: apt only warns.
+        """
+        if not (installed / _MADE_OF).is_file() or (installed / _MADE_OF).read_text() != self._digest:
+            for kept in (packages / "lib/apt/lists", installed):
+                if kept.exists():
+                    shutil.rmtree(kept)
+
+    def remember(self, installed: Path) -> None:
+        """Note that mkosi's tree was made as this says, so that it can be used again."""
+        (installed / _MADE_OF).write_text(self._digest)
+
+    @property
+    def _digest(self) -> str:
+        return content_hash(Path("/"), [], *self.identity)
 
 
 def read_owner_packages(file: Path) -> OwnerPackages:

@@ -14,7 +14,7 @@ from signed_archives import Signer
 from holdfast_image.build import image_name
 from holdfast_image.cli import image
 from holdfast_image.errors import UsageError
-from holdfast_image.owner_packages import read_owner_packages
+from holdfast_image.owner_packages import OwnerPackages, read_owner_packages
 from holdfast_image.package_lock import PackageLock
 from holdfast_image.packages import Package
 
@@ -119,17 +119,19 @@ def test_a_build_reads_the_file_before_anything_else(tmp_path: Path) -> None:
 class Apt:
     """apt as the image's build has it, with Debian's archive and an owner's."""
 
-    def __init__(self, folder: Path, sources: str) -> None:
+    def __init__(self, folder: Path, owner: OwnerPackages, more_sources: str = "") -> None:
         self._tree = folder / "tree"
+        owner.write_apt_configuration(self._tree)
         listed = self._tree / "etc/apt/sources.list.d/owner.list"
         # In the build the tree is the root.
-        listed.write_text(listed.read_text().replace("=/etc", f"={self._tree}/etc") + sources)
-        for name in ("state/lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True)
+        listed.write_text(listed.read_text().replace("=/etc", f"={self._tree}/etc") + more_sources)
+        state = folder / "packages/lib/apt"
+        for place in (state / "lists/partial", folder / "cache/archives/partial"):
+            place.mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         self._options = [
             f"-oDir::Etc={self._tree}/etc/apt",
-            f"-oDir::State={folder}/state",
+            f"-oDir::State={state}",
             f"-oDir::State::status={folder}/status",
             f"-oDir::Cache={folder}/cache",
             "-oAPT::Architecture=amd64",
@@ -139,7 +141,7 @@ class Apt:
         ]
 
     def update(self) -> subprocess.CompletedProcess[str]:
-        return self._run("apt-get", "update", "-oAPT::Update::Error-Mode=any")
+        return self._run("apt-get", "update")
 
     def candidate(self, package: str) -> str:
         lines = self._run("apt-cache", "policy", package).stdout.splitlines()
@@ -187,30 +189,56 @@ def test_apt_takes_what_only_the_owner_has_and_keeps_debians(
             f'packages = ["camera-sdk"]\n[[archive]]\nurl = "{url}/owner"\nsuite = "stable"\n'
             'components = ["main"]\nkey = "owner.key"\n'
         )
-        read_owner_packages(file).write_apt_configuration(tmp_path / "tree")
-        apt = Apt(tmp_path, f"deb [signed-by={tmp_path}/debian.gpg] {url}/debian trixie main\n")
+        debian = f"deb [signed-by={tmp_path}/debian.gpg] {url}/debian trixie main\n"
+        apt = Apt(tmp_path, read_owner_packages(file), debian)
         updated = apt.update()
         assert updated.returncode == 0, updated.stderr
         assert apt.candidate("camera-sdk") == "2.1"
         assert apt.candidate("libc6") == "2.41", "the owner's is newer, and Debian's wins"
 
 
-def test_apt_refuses_an_archive_that_somebody_else_signed(
+def test_apt_takes_nothing_from_an_archive_that_somebody_else_signed(
     tmp_path: Path, signers: tuple[Signer, Signer]
 ) -> None:
     owner_signs, stranger = signers
     package = signed_archives.make_package(tmp_path / "debs", "camera-sdk", "2.1")
     signed_archives.make_archive(tmp_path / "served", stranger, [package], "stable")
-    (tmp_path / "owner.asc").write_bytes(owner_signs.public_key("--armor"))
+    key = tmp_path / "archive.asc"
     with signed_archives.served(tmp_path / "served") as url:
         file = tmp_path / "camera.toml"
         file.write_text(
             f'packages = ["camera-sdk"]\n[[archive]]\nurl = "{url}"\nsuite = "stable"\n'
-            'components = ["main"]\nkey = "owner.asc"\n'
+            'components = ["main"]\nkey = "archive.asc"\n'
         )
-        read_owner_packages(file).write_apt_configuration(tmp_path / "tree")
-        apt = Apt(tmp_path, "")
-        refused = apt.update()
-        assert refused.returncode != 0
-        assert "NO_PUBKEY" in refused.stderr
-        assert not apt.candidate("camera-sdk")
+        for signer, accepted in ((owner_signs, False), (stranger, True), (owner_signs, False)):
+            key.write_bytes(signer.public_key("--armor"))
+            owner = read_owner_packages(file)
+            owner.forget_others(tmp_path / "packages", tmp_path / "installed")
+            apt = Apt(tmp_path, owner)
+            updated = apt.update()
+            assert (updated.returncode == 0) == accepted, updated.stderr
+            assert ("NO_PUBKEY" in updated.stderr) != accepted
+
+
+def test_what_was_fetched_and_installed_is_used_again_by_the_same_file_only(
+    owner_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    packages, installed = tmp_path / "packages", tmp_path / "installed"
+    lists = packages / "lib/apt/lists/mirror.test_Packages"
+
+    def built(owner: OwnerPackages) -> bool:
+        """Say whether a build finds what one before it has left, and leave something."""
+        owner.forget_others(packages, installed)
+        found = lists.exists(), (installed / "tree").exists()
+        for kept in (lists, installed / "tree"):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.touch()
+        owner.remember(installed)
+        assert found[0] == found[1]
+        return found[0]
+
+    first = read_owner_packages(owner_file(GOOD))
+    assert [built(first), built(first)] == [False, True]
+    (first.file.parent / "owner.asc").write_bytes(ARMOURED + b"other")
+    other_key = read_owner_packages(first.file)
+    assert [built(other_key), built(other_key), built(first)] == [False, True, False]

@@ -163,7 +163,7 @@ def build_image(
 
     def place(sources: str) -> tuple[str, Path]:
         # The builder tree's name knows the mirror, and the image must not.
-        added = owner.identity if owner else ()
+        added = (owner.digest,) if owner else ()
         source = content_hash(Path("/"), [], sources, name, release, _RECIPE, *added)
         return source, cache / "images" / content_hash(Path("/"), [], source, builder.key)
 

@@ -77,10 +77,10 @@ class OwnerPackages:
         return self.file.stem
 
     @property
-    def identity(self) -> tuple[str, ...]:
-        """All of it that an image depends on."""
+    def digest(self) -> str:
+        """A hash over all of it that an image depends on."""
         signed = (part for archive in self.archives for part in (archive.source, archive.key.hex()))
-        return (self.name, *self.names, *signed)
+        return content_hash(Path("/"), [], self.name, *self.names, *signed)
 
     def write_apt_configuration(self, tree: Path) -> None:
         """Write sources, keys and preferences below `tree`, beside those of Debian's archive."""
@@ -99,18 +99,14 @@ class OwnerPackages:
 
         Otherwise an archive whose key does not fit goes on with what was fetched from it once: apt only warns.
         """
-        if not (installed / _MADE_OF).is_file() or (installed / _MADE_OF).read_text() != self._digest:
+        if not (installed / _MADE_OF).is_file() or (installed / _MADE_OF).read_text() != self.digest:
             for kept in (packages / "lib/apt/lists", installed):
                 if kept.exists():
                     shutil.rmtree(kept)
 
     def remember(self, installed: Path) -> None:
         """Note that mkosi's tree was made as this says, so that it can be used again."""
-        (installed / _MADE_OF).write_text(self._digest)
-
-    @property
-    def _digest(self) -> str:
-        return content_hash(Path("/"), [], *self.identity)
+        (installed / _MADE_OF).write_text(self.digest)
 
 
 def read_owner_packages(file: Path) -> OwnerPackages:

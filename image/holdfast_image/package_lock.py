@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_image.boards import AMD64, BOARDS
+from holdfast_image.build import image_name
 from holdfast_image.errors import LockError
 from holdfast_image.owner_packages import OwnerPackages
 from holdfast_image.packages import Package, listing, read_listing
@@ -65,7 +66,7 @@ class PackageLock:
     @property
     def report(self) -> Path:
         """Where the differences of the last build are listed in full."""
-        name = "-".join((self.board, self.variant, *((self.owner.name,) if self.owner else ())))
+        name = image_name(self.board, self.variant, with_ollama=False, owner=self.owner)
         return self.repository / "build/image" / f"{name}-lock.txt"
 
     def record(self, differences: Sequence[str]) -> None:

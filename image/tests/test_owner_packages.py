@@ -85,11 +85,11 @@ def test_an_image_is_another_one_with_other_packages_or_another_key(
     owner_file: Callable[[str], Path],
 ) -> None:
     first = read_owner_packages(owner_file(GOOD))
-    assert first.identity == read_owner_packages(owner_file(GOOD)).identity
-    assert first.identity != read_owner_packages(owner_file(GOOD.replace("-tools", "-demo"))).identity
-    assert first.identity != read_owner_packages(owner_file(GOOD.replace("r36.4", "r36.5"))).identity
+    assert first.digest == read_owner_packages(owner_file(GOOD)).digest
+    assert first.digest != read_owner_packages(owner_file(GOOD.replace("-tools", "-demo"))).digest
+    assert first.digest != read_owner_packages(owner_file(GOOD.replace("r36.4", "r36.5"))).digest
     (first.file.parent / "owner.asc").write_bytes(ARMOURED + b"other")
-    assert first.identity != read_owner_packages(first.file).identity
+    assert first.digest != read_owner_packages(first.file).digest
     assert image_name("pi", "bench", with_ollama=True, owner=first) == "pi-bench-ollama-camera"
 
 

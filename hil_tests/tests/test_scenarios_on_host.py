@@ -12,6 +12,7 @@ import io
 import json
 import random
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from holdfast_bench.guest.commands import ScenarioError
 from holdfast_bench.guest.deadlines import measure_loop
 from holdfast_bench.guest.estop_trials import Trials, by_drive, figures, first_changes
 from holdfast_bench.guest.gpio_sim import LABEL, LINES, make_chip
-from holdfast_bench.guest.scenario import Reporter, Rig
+from holdfast_bench.guest.scenario import Reporter, Rig, until
 from holdfast_bench.result import BenchError
 from holdfast_bench.timing import keep_timing, read_timing
 
@@ -73,6 +74,19 @@ def test_stops_are_measured_at_the_drives(on_robot: Callable[[str, Body], None],
     on_robot("diff_drive", body)
 
 
+async def slow_down(core: CoreClient, plant: Connection) -> None:
+    """Pause, and wait until every drive was told less than it turned at: the core answers before it tells them."""
+    steady_ns = time.monotonic_ns()
+    await core.pause()
+
+    async def told() -> bool:
+        reply = await plant.request({"op": "frames", "since_ns": steady_ns, "until_ns": time.monotonic_ns()})
+        heard = by_drive(reply["frames"])
+        return bool(heard) and all(len({value for _, value in frames}) > 1 for frames in heard.values())
+
+    await until("every drive is told to slow down", told, 0.002, 120.0)
+
+
 def test_a_robot_that_slowed_down_before_the_stop_measures_nothing(
     on_robot: Callable[[str, Body], None],
 ) -> None:
@@ -92,7 +106,7 @@ def test_a_robot_that_slowed_down_before_the_stop_measures_nothing(
                     async def after_a_pause(
                         path: Callable[[], Awaitable[float | None]] = path,
                     ) -> float | None:
-                        await core.pause()
+                        await slow_down(core, plant)
                         return await path()
 
                     assert await trials.once(after_a_pause, 0.0) is None

@@ -40,7 +40,7 @@ _PHASE_S = 0.010
 """A trial begins at a moment of this interval, drawn from the seed: a whole period of every loop."""
 _POLL_S = 0.002
 _PATIENCE_S = 120.0
-_BEFORE_NS = 20_000_000
+_STEADY_NS = 20_000_000
 _NS_PER_US = 1000
 
 
@@ -58,6 +58,7 @@ class Trials:
         self._state: SegmentReader | None = None
         self._latch: SegmentReader | None = None
         self._cruise: dict[str, float] = {}
+        self._steady_ns = 0
 
     async def open(self) -> None:
         """Map both segments and arm for the first time."""
@@ -78,10 +79,8 @@ class Trials:
 
     async def flag(self) -> float | None:
         """Press the operator's stop; returns the reaction in µs, or None if the trial is void."""
-        pressed_ns = time.monotonic_ns()
         await self._safety.estop("trial of the flag")
-        raised_ns = int(self._safety_now()["latch_mono_ns"])
-        return await self._first_stop(pressed_ns, raised_ns)
+        return await self._first_stop(int(self._safety_now()["latch_mono_ns"]))
 
     async def bus(self) -> float | None:
         """Stop the core's process and let the daemon's own frames act; returns as `flag` does."""
@@ -142,8 +141,9 @@ class Trials:
         if self._mode() != "running":
             return False
         now_ns = time.monotonic_ns()
-        heard = by_drive(await self._frames(now_ns - _BEFORE_NS, now_ns))
+        heard = by_drive(await self._frames(now_ns - _STEADY_NS, now_ns))
         self._cruise = {drive: frames[-1][1] for drive, frames in heard.items()}
+        self._steady_ns = now_ns
         wanted = self._core_now()
         settled = np.array_equal(wanted["requested"], wanted["sent"])
         return (
@@ -164,40 +164,40 @@ class Trials:
 
     # --- measuring ---------------------------------------------------------------------------------------------
 
-    async def _first_stop(self, since_ns: int, from_ns: int) -> float | None:
+    async def _first_stop(self, from_ns: int) -> float | None:
         """Wait until every drive heard of the stop; returns µs from `from_ns` to the last one's first frame of it.
 
-        None: a drive was told to slow down before `from_ns`.
+        None: a drive was told to slow down before `from_ns`, at any time since it was seen to turn steadily.
         """
         seen: dict[str, int] = {}
 
         async def all_drives() -> bool:
-            frames = by_drive(await self._frames(since_ns - _BEFORE_NS, time.monotonic_ns()))
+            frames = by_drive(await self._frames(self._steady_ns, time.monotonic_ns()))
             seen.update(first_changes(frames, self._cruise))
             return seen.keys() == self._cruise.keys()
 
         await until("every drive is told to stop", all_drives, _POLL_S, _PATIENCE_S)
         return None if min(seen.values()) < from_ns else (max(seen.values()) - from_ns) / _NS_PER_US
 
-    async def _line_dropped(self, since_ns: int, from_ns: int) -> float | None:
+    async def _line_dropped(self, from_ns: int) -> float | None:
         """Wait until the enable line is low; returns µs from `from_ns`."""
         edge: list[int] = []
 
         async def dropped() -> bool:
             line = (await self._plant.request({"op": "status"}))["enable"]
             edge[:] = [int(line["changed_mono_ns"])]
-            return not line["level"] and edge[0] >= since_ns
+            return not line["level"] and edge[0] >= from_ns
 
         await until("the enable line drops", dropped, _POLL_S, _PATIENCE_S)
         return (edge[0] - from_ns) / _NS_PER_US
 
-    async def _without_core(self, measure: Callable[[int, int], Awaitable[float | None]]) -> float | None:
+    async def _without_core(self, measure: Callable[[int], Awaitable[float | None]]) -> float | None:
         """Measure from the last heartbeat of a core that is stopped and goes on afterwards."""
         os.kill(self._core_pid, signal.SIGSTOP)
         try:
             await until("the daemon latches a stop", self._is_latched, _POLL_S, _PATIENCE_S)
             beat_ns = int(self._core_now()["mono_ns"])
-            return await measure(beat_ns, beat_ns) if self._mode() == "running" else None
+            return await measure(beat_ns) if self._mode() == "running" else None
         finally:
             os.kill(self._core_pid, signal.SIGCONT)
 

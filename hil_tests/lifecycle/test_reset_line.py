@@ -11,6 +11,8 @@ import pytest
 from holdfast.session import RELAXED, env_lines
 from holdfast_bench.flashed_drive import flashed_drive
 from holdfast_bench.qemu import Vm
+from holdfast_bench.robot import wait_until
+from holdfast_bench.updates import Updated
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import build_image, repository_root
 
@@ -102,3 +104,41 @@ def test_the_menus_option_resets_it_too(vm: Vm) -> None:
     vm.command_line = "systemd.factory_reset=1"
     start(vm)
     assert not is_stored(vm)
+    vm.command_line = ""
+
+
+def choose_reset(vm: Vm, *keys: str) -> None:
+    """Switch the robot on, choose the factory reset in the boot menu and press these keys."""
+    switch_on(vm, held=False)
+
+    def is_offered() -> bool:
+        vm.press("spc")
+        return "Factory reset" in vm.console.since_mark()
+
+    wait_until("the boot menu offers a factory reset", is_offered, LIMIT_S)
+    # One version stands before it.
+    for key in ("down", *keys):
+        vm.press(key)
+
+
+def test_who_chooses_it_in_the_menu_resets_it_once(vm: Vm) -> None:
+    wait_until("the version has proved itself", Updated(vm.shell).settled, LIMIT_S)
+    store(vm)
+    vm.cut()
+    choose_reset(vm, "ret")
+    vm.console.wait_for("a factory reset was chosen: in 10 s all data", LIMIT_S)
+    vm.shell.known_hosts.unlink(missing_ok=True)
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+    assert not is_stored(vm)
+    store(vm)
+    vm.cut()
+    start(vm)
+    assert is_stored(vm)
+
+
+def test_a_menu_that_would_choose_it_by_itself_resets_nothing(vm: Vm) -> None:
+    vm.cut()
+    choose_reset(vm, "d", "ret")
+    vm.console.wait_for("the boot menu would do it at each start", LIMIT_S)
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+    assert is_stored(vm)

@@ -9,7 +9,7 @@ import pytest
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.boot_loader import running_version
 from holdfast_image.guest.fallback import condemn
-from holdfast_image.guest.systemd_boot import SystemdBoot
+from holdfast_image.guest.systemd_boot import RESET_ENTRY, SystemdBoot
 from holdfast_image.guest.version_files import Installed
 from holdfast_image.guest.versions import Memory
 
@@ -77,6 +77,51 @@ def test_a_boot_loader_counts_if_the_name_has_changed(
     esp: Path, file: str, counted: str | None, counts: bool
 ) -> None:
     assert loader(esp, "1.0.0", file, counted=counted).counts() is counts
+
+
+def offered(esp: Path) -> str | None:
+    """Return what the menu's factory reset starts, if there is one."""
+    entry = esp / RESET_ENTRY
+    if not entry.exists():
+        return None
+    return dict(line.split(" ", 1) for line in entry.read_text().splitlines())["efi"]
+
+
+def test_the_menus_reset_starts_a_version_that_has_proved_itself(esp: Path) -> None:
+    boot = loader(esp, "1.0.0", "holdfast_0.9.0+3.efi", "holdfast_1.0.0.efi", "holdfast_1.1.0.efi")
+    boot.mark_bad("0.9.0")
+    assert offered(esp) == "/EFI/Linux/holdfast_1.0.0.efi", "the one that runs"
+    boot.mark_bad("1.0.0")
+    assert offered(esp) == "/EFI/Linux/holdfast_1.1.0.efi"
+    boot.mark_bad("1.1.0")
+    assert offered(esp) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "default holdfast_*\n"),
+        ("#timeout 3", "#timeout 3\ndefault holdfast_*\n"),
+        ("default holdfast_2*\n", "default holdfast_2*\n"),
+    ],
+)
+def test_the_menu_starts_no_reset_by_itself(esp: Path, before: str | None, after: str) -> None:
+    configuration = esp / "loader/loader.conf"
+    if before is not None:
+        configuration.parent.mkdir()
+        configuration.write_text(before)
+    loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+3.efi").mark_bad("1.1.0")
+    assert configuration.read_text() == after
+    assert offered(esp) is not None
+
+
+def test_a_menu_that_cannot_be_written_keeps_no_version_from_being_marked(
+    esp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (esp / "loader").touch()
+    loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+3.efi").mark_bad("1.1.0")
+    assert (esp / "EFI/Linux/holdfast_1.1.0+0-0.efi").exists()
+    assert "offers no factory reset" in capsys.readouterr().err
 
 
 def test_a_version_marked_bad_has_no_tries(esp: Path) -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -20,6 +22,7 @@ from holdfast.places import run_directory
 from holdfast_image.first_boot import first_boot
 from holdfast_image.guest.factory_reset import RESET_LINE, ResetLine, require_way_in, reset_line
 from holdfast_image.guest.os_cli import operating_system
+from holdfast_image.guest.systemd_boot import RESET_ENTRY
 from holdfast_image.guest.versions import robot_memory
 from holdfast_image.mkosi import DISK_BYTES
 
@@ -179,8 +182,12 @@ def slot(
     tpm: bool = False,
     secure_boot: bool | None = False,
     command_line: str = f"roothash={'0' * 64}",
+    noted: Mapping[str, str] | None = None,
 ) -> Decided:
-    """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads."""
+    """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads.
+
+    `noted` is what systemd-boot has noted, by the variable's name.
+    """
     (folder / "run").mkdir(parents=True)
     (folder / "dev/disk/by-partlabel").mkdir(parents=True)
     (folder / "dev/mapper").mkdir()
@@ -189,6 +196,10 @@ def slot(
         (folder / NAMED.lstrip("/")).touch()
     if tpm:
         (folder / "dev/tpmrm0").touch()
+    (folder / "efivars").mkdir()
+    for name, value in (noted or {}).items():
+        variable = folder / f"efivars/{name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+        variable.write_bytes(b"\6\0\0\0" + f"{value}\0".encode("utf-16-le"))
     mapped = folder / "dev/mapper/holdfast-data"
     attach = f"touch {mapped}" if opens else "exit 1"
     detach = f"rm {mapped}" if closes else "exit 1"
@@ -201,6 +212,7 @@ def slot(
     }
     program(bin_folder, "systemd-analyze", f"[ \"$*\" = 'condition {analyze[secure_boot]}' ]")
     program(bin_folder, "udevadm", "")
+    program(bin_folder, "sleep", f"echo $1 >{folder}/waited")
     program(bin_folder, "blkid", f"echo {partition or ''}")
     program(bin_folder, "mount", f'echo "$@" >>{folder}/mounts\n[ "$2" = remount,rw ] && exit\n{mount}')
     program(bin_folder, "e2fsck", f"touch {folder}/checked")
@@ -218,6 +230,7 @@ def slot(
         "/dev/tpmrm0": str(folder / "dev/tpmrm0"),
         "/run": str(folder / "run"),
         "/proc/cmdline": str(folder / "cmdline"),
+        "/sys/firmware/efi/efivars": str(folder / "efivars"),
     }
     scripts = {name: (INITRD / "holdfast" / name).read_text() for name in ("open-data", "slot")}
     for path, stand_in in places.items():
@@ -447,13 +460,51 @@ def test_the_line_forgets_no_latched_stop(button: Button) -> None:
     assert button.start(PRESSED)
 
 
-@pytest.mark.parametrize(
-    ("tpm", "secure_boot", "resets"),
-    [(True, True, False), (True, None, False), (True, False, True), (False, True, True)],
-)
+LOCKED_OUT = [(True, True, False), (True, None, False), (True, False, True), (False, True, True)]
+
+
+@pytest.mark.parametrize(("tpm", "secure_boot", "resets"), LOCKED_OUT)
 def test_the_line_locks_nobody_out(button: Button, tpm: bool, secure_boot: bool | None, resets: bool) -> None:
     assert button.start(PRESSED, tpm=tpm, secure_boot=secure_boot) is resets
     assert button.has_been_low() is not resets
+
+
+# The boot menu
+
+CHOSEN = {"LoaderEntrySelected": Path(RESET_ENTRY).name}
+VERSION = "holdfast_1.2.0.efi"
+
+
+def chosen(var: Path, folder: Path, noted: Mapping[str, str], **robot: Any) -> bool:
+    """Start a robot whose boot loader has noted this; return whether it is reset."""
+    mount = f'[ "$2" = ext4 ] && rmdir "$4" && ln -s {var} "$4"'
+    return slot(folder, "ext4", mount, noted=noted, **robot).resets
+
+
+def test_the_reset_of_the_menu(var: Path, tmp_path: Path) -> None:
+    assert not chosen(var, tmp_path / "1", {"LoaderEntrySelected": VERSION})
+    assert chosen(var, tmp_path / "2", {**CHOSEN, "LoaderEntryDefault": VERSION})
+    assert (tmp_path / "2/waited").read_text() == "10\n"
+    assert slot(tmp_path / "3", "ext4", "exit 1", noted=CHOSEN).resets, "nobody can read the data partition"
+
+
+@pytest.mark.parametrize("by_itself", ["LoaderEntryDefault", "LoaderEntryLastBooted"])
+def test_what_the_menu_would_start_each_time_resets_nothing(
+    var: Path, tmp_path: Path, by_itself: str
+) -> None:
+    assert not chosen(var, tmp_path / "1", {**CHOSEN, by_itself: CHOSEN["LoaderEntrySelected"]})
+
+
+def test_the_reset_of_the_menu_forgets_no_latched_stop(var: Path, tmp_path: Path) -> None:
+    latch(var, LATCHED[0])
+    assert not chosen(var, tmp_path / "1", CHOSEN)
+
+
+@pytest.mark.parametrize(("tpm", "secure_boot", "resets"), LOCKED_OUT)
+def test_the_reset_of_the_menu_locks_nobody_out(
+    var: Path, tmp_path: Path, tpm: bool, secure_boot: bool | None, resets: bool
+) -> None:
+    assert chosen(var, tmp_path / "1", CHOSEN, tpm=tpm, secure_boot=secure_boot) is resets
 
 
 def test_the_option_of_the_kernel_finds_the_partition_closed(tmp_path: Path) -> None:

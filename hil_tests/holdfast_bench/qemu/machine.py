@@ -203,6 +203,14 @@ class Vm:
         self._require_link(name)
         self._running().monitor.execute("set_link", name=name, up=up)
 
+    def press(self, key: str) -> None:
+        """Press a key of the keyboard and let go of it; it has the name that QEMU gives it (`spc`, `down`, `ret`).
+
+        Raises:
+            MachineError: there is no such key, or the machine is off.
+        """
+        self._running().monitor.execute("send-key", keys=[{"type": "qcode", "data": key}])
+
     # Waiting
 
     @property

@@ -2,19 +2,33 @@
 
 It takes a try off before it starts a version, and prefers every version that has tries left or has proved itself to one
 that has none, then the newest.
+
+Its menu has an entry for a factory reset, which starts a version that has proved itself; the initrd asks which entry
+was chosen (usr/lib/holdfast/slot).
 """
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
+from holdfast_image.guest.firstboot import write_durably
 from holdfast_image.guest.version_files import Installed, VersionFile, VersionFiles
 
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 VARIABLES = Path("/sys/firmware/efi/efivars")
 _BLESS = "/usr/lib/systemd/systemd-bless-boot"
+RESET_ENTRY = "loader/entries/holdfast-factory-reset.conf"
+_RESET = """\
+title Factory reset: this robot loses all that it has stored
+sort-key zz
+efi /EFI/Linux/{}
+"""
+_CONFIGURATION = "loader/loader.conf"
+_DEFAULT = "default holdfast_*"
+"""Nothing but a version is started unless somebody chooses it, also when no version has tries left."""
 
 
 class SystemdBoot(VersionFiles):
@@ -24,6 +38,7 @@ class SystemdBoot(VersionFiles):
         """Speak for the version `running`; `variables` is where the kernel shows those of the firmware."""
         self._running = running
         super().__init__(esp)
+        self._esp = esp
         self._variables = variables
 
     def installed(self) -> list[Installed]:
@@ -50,6 +65,30 @@ class SystemdBoot(VersionFiles):
     def mark_good(self) -> None:
         """Take the counter off the running version's name."""
         subprocess.run([_BLESS, "good"], check=True)
+        self._offer_reset()
+
+    def mark_bad(self, version: str) -> None:
+        """Leave a version no tries; raises as `BootLoader.mark_bad`."""
+        super().mark_bad(version)
+        self._offer_reset()
+
+    def _offer_reset(self) -> None:
+        """Let the menu's factory reset start a version that has proved itself, the running one if it has."""
+        entry, configuration = self._esp / RESET_ENTRY, self._esp / _CONFIGURATION
+        proved = [found for found in self.all() if found.left is None]
+        proved.sort(key=lambda found: found.version == self._running)
+        try:
+            if not proved:
+                entry.unlink(missing_ok=True)
+                return
+            lines = configuration.read_text(errors="replace").splitlines() if configuration.is_file() else []
+            if not any(line.split()[:1] == ["default"] for line in lines):
+                configuration.parent.mkdir(exist_ok=True)
+                write_durably(configuration, "\n".join([*lines, _DEFAULT, ""]), 0o644)
+            entry.parent.mkdir(exist_ok=True)
+            write_durably(entry, _RESET.format(proved[-1].path.name), 0o644)
+        except OSError as error:
+            print(f"<4>the boot menu offers no factory reset: {error}", file=sys.stderr)
 
 
 def secure_boot(variables: Path = VARIABLES) -> bool:

@@ -12,7 +12,6 @@ from holdfast.session import RELAXED, env_lines
 from holdfast_bench.flashed_drive import flashed_drive
 from holdfast_bench.qemu import Vm
 from holdfast_bench.robot import wait_until
-from holdfast_bench.updates import Updated
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import build_image, repository_root
 
@@ -107,25 +106,29 @@ def test_the_menus_option_resets_it_too(vm: Vm) -> None:
     vm.command_line = ""
 
 
-def choose_reset(vm: Vm, *keys: str) -> None:
-    """Switch the robot on, choose the factory reset in the boot menu and press these keys."""
+def show_menu(vm: Vm, key: str) -> None:
+    """Switch the robot on and press a key until the boot menu is there."""
     switch_on(vm, held=False)
 
-    def is_offered() -> bool:
-        vm.press("spc")
+    def is_shown() -> bool:
+        vm.press(key)
         return "Factory reset" in vm.console.since_mark()
 
-    wait_until("the boot menu offers a factory reset", is_offered, LIMIT_S)
-    # One version stands before it.
-    for key in ("down", *keys):
+    wait_until("the boot menu offers a factory reset", is_shown, LIMIT_S)
+
+
+def choose(vm: Vm, *keys: str) -> None:
+    for key in keys:
         vm.press(key)
 
 
 def test_who_chooses_it_in_the_menu_resets_it_once(vm: Vm) -> None:
-    wait_until("the version has proved itself", Updated(vm.shell).settled, LIMIT_S)
+    vm.wait_for_unit("systemd-bless-boot.service", LIMIT_S)
     store(vm)
     vm.cut()
-    choose_reset(vm, "ret")
+    show_menu(vm, "spc")
+    # The version stands before it.
+    choose(vm, "down", "ret")
     vm.console.wait_for("a factory reset was chosen: in 10 s all data", LIMIT_S)
     vm.shell.known_hosts.unlink(missing_ok=True)
     vm.wait_for_unit("holdfast-control.service", LIMIT_S)
@@ -136,9 +139,21 @@ def test_who_chooses_it_in_the_menu_resets_it_once(vm: Vm) -> None:
     assert is_stored(vm)
 
 
-def test_a_menu_that_would_choose_it_by_itself_resets_nothing(vm: Vm) -> None:
+def test_a_digit_that_is_pressed_at_power_on_resets_nothing(vm: Vm) -> None:
+    store(vm)
     vm.cut()
-    choose_reset(vm, "d", "ret")
+    show_menu(vm, "2")
+    choose(vm, "up", "ret")
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+    assert is_stored(vm)
+    assert "a factory reset was chosen" not in vm.console.since_mark()
+
+
+def test_a_menu_that_would_choose_it_by_itself_resets_nothing(vm: Vm) -> None:
+    store(vm)
+    vm.cut()
+    show_menu(vm, "spc")
+    choose(vm, "down", "d", "ret")
     vm.console.wait_for("the boot menu would do it at each start", LIMIT_S)
     vm.wait_for_unit("holdfast-control.service", LIMIT_S)
     assert is_stored(vm)

@@ -10,10 +10,12 @@ import contextlib
 import csv
 import io
 import json
+import os
 import random
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,23 @@ async def slow_down(core: CoreClient, plant: Connection) -> None:
     await until("every drive is told to slow down", told, 0.002, 120.0)
 
 
+@contextlib.asynccontextmanager
+async def silence(core_pid: int, plant: Connection) -> AsyncIterator[None]:
+    """Stop the core, as a host that stalls does, until the drives have heard nothing for 50 ms."""
+    os.kill(core_pid, signal.SIGSTOP)
+
+    async def silent() -> bool:
+        now_ns = time.monotonic_ns()
+        reply = await plant.request({"op": "frames", "since_ns": now_ns - 50_000_000, "until_ns": now_ns})
+        return not reply["frames"]
+
+    try:
+        await until("the drives hear nothing", silent, 0.002, 120.0)
+        yield
+    finally:
+        os.kill(core_pid, signal.SIGCONT)
+
+
 def test_a_robot_that_slowed_down_before_the_stop_measures_nothing(
     on_robot: Callable[[str, Body], None],
 ) -> None:
@@ -107,7 +126,8 @@ def test_a_robot_that_slowed_down_before_the_stop_measures_nothing(
                         path: Callable[[], Awaitable[float | None]] = path,
                     ) -> float | None:
                         await slow_down(core, plant)
-                        return await path()
+                        async with silence(rig.core_pid(), plant):
+                            return await path()
 
                     assert await trials.once(after_a_pause, 0.0) is None
 

@@ -93,35 +93,50 @@ def test_the_menus_reset_starts_a_version_that_has_proved_itself(esp: Path) -> N
     assert offered(esp) == "/EFI/Linux/holdfast_1.0.0.efi", "the one that runs"
     boot.mark_bad("1.0.0")
     assert offered(esp) == "/EFI/Linux/holdfast_1.1.0.efi"
-    boot.mark_bad("1.1.0")
+
+
+def test_no_reset_is_offered_where_no_version_has_proved_itself(esp: Path) -> None:
+    loader(esp, "1.0.0", "holdfast_1.0.0+2-1.efi", "holdfast_1.1.0+3.efi").mark_bad("1.1.0")
     assert offered(esp) is None
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (None, "default holdfast_*\n"),
-        ("#timeout 3", "#timeout 3\ndefault holdfast_*\n"),
-        ("default holdfast_2*\n", "default holdfast_2*\n"),
+        (None, b"timeout 1\ndefault holdfast_*\n"),
+        (b"#timeout 3", b"#timeout 3\ntimeout 1\ndefault holdfast_*\n"),
+        (b"default holdfast_2*\n\ntimeout 5\n", b"default holdfast_2*\n\ntimeout 5\n"),
+        (b"# \xe4\n", "# \ufffd\ntimeout 1\ndefault holdfast_*\n".encode()),
     ],
 )
-def test_the_menu_starts_no_reset_by_itself(esp: Path, before: str | None, after: str) -> None:
+def test_the_menu_is_shown_and_starts_no_reset_by_itself(
+    esp: Path, before: bytes | None, after: bytes
+) -> None:
     configuration = esp / "loader/loader.conf"
     if before is not None:
         configuration.parent.mkdir()
-        configuration.write_text(before)
-    loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+3.efi").mark_bad("1.1.0")
-    assert configuration.read_text() == after
-    assert offered(esp) is not None
+        configuration.write_bytes(before)
+    loader(esp, "1.0.0", "holdfast_1.0.0.efi").mark_good()
+    assert configuration.read_bytes() == after
+    assert offered(esp) == "/EFI/Linux/holdfast_1.0.0.efi"
+
+
+def test_what_a_power_cut_left_of_the_entry_is_replaced(esp: Path) -> None:
+    (esp / RESET_ENTRY).parent.mkdir(parents=True)
+    (esp / RESET_ENTRY).write_bytes(b"\xff\0")
+    loader(esp, "1.0.0", "holdfast_1.0.0.efi").mark_good()
+    assert offered(esp) == "/EFI/Linux/holdfast_1.0.0.efi"
 
 
 def test_a_menu_that_cannot_be_written_keeps_no_version_from_being_marked(
     esp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (esp / "loader").touch()
-    loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+3.efi").mark_bad("1.1.0")
+    boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+3.efi")
+    boot.mark_bad("1.1.0")
+    boot.mark_good()
     assert (esp / "EFI/Linux/holdfast_1.1.0+0-0.efi").exists()
-    assert "offers no factory reset" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("offers no factory reset") == 2
 
 
 def test_a_version_marked_bad_has_no_tries(esp: Path) -> None:

@@ -489,10 +489,20 @@ def test_the_reset_of_the_menu(var: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by_itself", ["LoaderEntryDefault", "LoaderEntryLastBooted"])
+@pytest.mark.parametrize("named", [*CHOSEN.values(), "holdfast-*"])
 def test_what_the_menu_would_start_each_time_resets_nothing(
-    var: Path, tmp_path: Path, by_itself: str
+    var: Path, tmp_path: Path, by_itself: str, named: str
 ) -> None:
-    assert not chosen(var, tmp_path / "1", {**CHOSEN, by_itself: CHOSEN["LoaderEntrySelected"]})
+    assert not chosen(var, tmp_path / "1", {**CHOSEN, by_itself: named})
+
+
+@pytest.mark.parametrize(
+    ("timeout", "resets"), [("0", False), ("menu-hidden", False), ("3", True), ("menu-force", True)]
+)
+def test_a_menu_that_nobody_sees_resets_nothing(
+    var: Path, tmp_path: Path, timeout: str, resets: bool
+) -> None:
+    assert chosen(var, tmp_path / "1", {**CHOSEN, "LoaderConfigTimeout": timeout}) is resets
 
 
 def test_the_reset_of_the_menu_forgets_no_latched_stop(var: Path, tmp_path: Path) -> None:

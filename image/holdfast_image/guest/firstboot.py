@@ -38,7 +38,7 @@ _ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
 
 def write_durably(path: Path, text: str, mode: int) -> bool:
     """Replace a file in one step and have it on disk before returning; False if it already held `text`."""
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return False
     partial = path.with_name(path.name + ".partial")
     with partial.open("w") as stream:

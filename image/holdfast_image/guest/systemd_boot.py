@@ -9,6 +9,7 @@ was chosen (usr/lib/holdfast/slot).
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,9 @@ sort-key zz
 efi /EFI/Linux/{}
 """
 _CONFIGURATION = "loader/loader.conf"
-_DEFAULT = "default holdfast_*"
-"""Nothing but a version is started unless somebody chooses it, also when no version has tries left."""
+_SETTINGS = {"timeout": "1", "default": "holdfast_*"}
+"""A menu that is not shown starts the entry of a digit that is pressed at power-on; in one that is, Enter does. And
+nothing but a version is started by itself."""
 
 
 class SystemdBoot(VersionFiles):
@@ -64,29 +66,31 @@ class SystemdBoot(VersionFiles):
 
     def mark_good(self) -> None:
         """Take the counter off the running version's name."""
-        subprocess.run([_BLESS, "good"], check=True)
-        self._offer_reset()
+        # A boot menu does not show an entry for a file that it does not find: the counter goes last, so that whoever is
+        # interrupted does both again.
+        self._offer_reset(f"holdfast_{self._running}.efi")
+        if any(found.version == self._running and found.left is not None for found in self.all()):
+            subprocess.run([_BLESS, "good"], check=True)
 
     def mark_bad(self, version: str) -> None:
         """Leave a version no tries; raises as `BootLoader.mark_bad`."""
         super().mark_bad(version)
-        self._offer_reset()
-
-    def _offer_reset(self) -> None:
-        """Let the menu's factory reset start a version that has proved itself, the running one if it has."""
-        entry, configuration = self._esp / RESET_ENTRY, self._esp / _CONFIGURATION
         proved = [found for found in self.all() if found.left is None]
-        proved.sort(key=lambda found: found.version == self._running)
+        if proved:
+            proved.sort(key=lambda found: found.version == self._running)
+            self._offer_reset(proved[-1].path.name)
+
+    def _offer_reset(self, image: str) -> None:
+        """Let the menu's factory reset start this unified kernel image."""
+        entry, configuration = self._esp / RESET_ENTRY, self._esp / _CONFIGURATION
         try:
-            if not proved:
-                entry.unlink(missing_ok=True)
-                return
             lines = configuration.read_text(errors="replace").splitlines() if configuration.is_file() else []
-            if not any(line.split()[:1] == ["default"] for line in lines):
-                configuration.parent.mkdir(exist_ok=True)
-                write_durably(configuration, "\n".join([*lines, _DEFAULT, ""]), 0o644)
-            entry.parent.mkdir(exist_ok=True)
-            write_durably(entry, _RESET.format(proved[-1].path.name), 0o644)
+            named = {line.split()[0] for line in lines if line.strip()}
+            lines += [f"{name} {value}" for name, value in _SETTINGS.items() if name not in named]
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(configuration, "\n".join([*lines, ""]), 0o644)
+            write_durably(entry, _RESET.format(image), 0o644)
+            os.sync()  # FAT notes a file's size later than its name
         except OSError as error:
             print(f"<4>the boot menu offers no factory reset: {error}", file=sys.stderr)
 

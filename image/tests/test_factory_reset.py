@@ -199,7 +199,7 @@ def slot(
     (folder / "efivars").mkdir()
     for name, value in (noted or {}).items():
         variable = folder / f"efivars/{name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-        variable.write_bytes(b"\6\0\0\0" + f"{value}\0".encode("utf-16-le"))
+        variable.write_bytes(b"\7\0\0\0" + f"{value}\0".encode("utf-16-le"))
     mapped = folder / "dev/mapper/holdfast-data"
     attach = f"touch {mapped}" if opens else "exit 1"
     detach = f"rm {mapped}" if closes else "exit 1"

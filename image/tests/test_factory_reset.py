@@ -252,9 +252,9 @@ def slot(
     return Decided(made.is_dir(), bool(drop_ins), resets)
 
 
-def start(var: Path, folder: Path, partition: str = "ext4", *, closes: bool = True) -> bool:
+def start(var: Path, folder: Path, partition: str = "ext4", **robot: Any) -> bool:
     """Let the initrd's script look at the data partition; return whether it passes on that a reset was asked for."""
-    decided = slot(folder, partition, f'[ "$2" = ext4 ] && rmdir "$4" && ln -s {var} "$4"', closes=closes)
+    decided = slot(folder, partition, f'[ "$2" = ext4 ] && rmdir "$4" && ln -s {var} "$4"', **robot)
     assert decided.makes
     assert decided.encrypts == (partition == "crypto_LUKS")
     return decided.resets
@@ -475,15 +475,9 @@ CHOSEN = {"LoaderEntrySelected": Path(RESET_ENTRY).name}
 VERSION = "holdfast_1.2.0.efi"
 
 
-def chosen(var: Path, folder: Path, noted: Mapping[str, str], **robot: Any) -> bool:
-    """Start a robot whose boot loader has noted this; return whether it is reset."""
-    mount = f'[ "$2" = ext4 ] && rmdir "$4" && ln -s {var} "$4"'
-    return slot(folder, "ext4", mount, noted=noted, **robot).resets
-
-
 def test_the_reset_of_the_menu(var: Path, tmp_path: Path) -> None:
-    assert not chosen(var, tmp_path / "1", {"LoaderEntrySelected": VERSION})
-    assert chosen(var, tmp_path / "2", {**CHOSEN, "LoaderEntryDefault": VERSION})
+    assert not start(var, tmp_path / "1", noted={"LoaderEntrySelected": VERSION})
+    assert start(var, tmp_path / "2", noted={**CHOSEN, "LoaderEntryDefault": VERSION})
     assert (tmp_path / "2/waited").read_text() == "10\n"
     assert slot(tmp_path / "3", "ext4", "exit 1", noted=CHOSEN).resets, "nobody can read the data partition"
 
@@ -493,7 +487,7 @@ def test_the_reset_of_the_menu(var: Path, tmp_path: Path) -> None:
 def test_what_the_menu_would_start_each_time_resets_nothing(
     var: Path, tmp_path: Path, by_itself: str, named: str
 ) -> None:
-    assert not chosen(var, tmp_path / "1", {**CHOSEN, by_itself: named})
+    assert not start(var, tmp_path / "1", noted={**CHOSEN, by_itself: named})
 
 
 @pytest.mark.parametrize(
@@ -502,19 +496,19 @@ def test_what_the_menu_would_start_each_time_resets_nothing(
 def test_a_menu_that_nobody_sees_resets_nothing(
     var: Path, tmp_path: Path, timeout: str, resets: bool
 ) -> None:
-    assert chosen(var, tmp_path / "1", {**CHOSEN, "LoaderConfigTimeout": timeout}) is resets
+    assert start(var, tmp_path / "1", noted={**CHOSEN, "LoaderConfigTimeout": timeout}) is resets
 
 
 def test_the_reset_of_the_menu_forgets_no_latched_stop(var: Path, tmp_path: Path) -> None:
     latch(var, LATCHED[0])
-    assert not chosen(var, tmp_path / "1", CHOSEN)
+    assert not start(var, tmp_path / "1", noted=CHOSEN)
 
 
 @pytest.mark.parametrize(("tpm", "secure_boot", "resets"), LOCKED_OUT)
 def test_the_reset_of_the_menu_locks_nobody_out(
     var: Path, tmp_path: Path, tpm: bool, secure_boot: bool | None, resets: bool
 ) -> None:
-    assert chosen(var, tmp_path / "1", CHOSEN, tpm=tpm, secure_boot=secure_boot) is resets
+    assert start(var, tmp_path / "1", noted=CHOSEN, tpm=tpm, secure_boot=secure_boot) is resets
 
 
 def test_the_option_of_the_kernel_finds_the_partition_closed(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ _PHASE_S = 0.010
 """A trial begins at a moment of this interval, drawn from the seed: a whole period of every loop."""
 _POLL_S = 0.002
 _PATIENCE_S = 120.0
-_STEADY_NS = 20_000_000
+_STEADY_FOR_NS = 20_000_000
 _NS_PER_US = 1000
 
 
@@ -141,7 +141,7 @@ class Trials:
         if self._mode() != "running":
             return False
         now_ns = time.monotonic_ns()
-        heard = by_drive(await self._frames(now_ns - _STEADY_NS, now_ns))
+        heard = by_drive(await self._frames(now_ns - _STEADY_FOR_NS, now_ns))
         self._cruise = {drive: frames[-1][1] for drive, frames in heard.items()}
         self._steady_ns = now_ns
         wanted = self._core_now()

@@ -69,7 +69,7 @@ class SystemdBoot(VersionFiles):
         # A boot menu does not show an entry for a file that it does not find: the counter goes last, so that whoever is
         # interrupted does both again.
         self._offer_reset(f"holdfast_{self._running}.efi")
-        if any(found.version == self._running and found.left is not None for found in self.all()):
+        if not any(found.version == self._running and found.left is None for found in self.all()):
             subprocess.run([_BLESS, "good"], check=True)
 
     def mark_bad(self, version: str) -> None:

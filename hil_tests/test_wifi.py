@@ -10,7 +10,7 @@ import pytest
 
 from holdfast_bench.bench import Bench
 from holdfast_bench.facade import Shell
-from holdfast_bench.robot import wait_until
+from holdfast_bench.robot import PYTHON, wait_until
 from holdfast_image.first_boot import Wifi
 
 # A board may have been told of a network, and be reached by it.
@@ -57,7 +57,7 @@ def shell(bench: Bench) -> Iterator[Shell]:
 
 def tell(shell: Shell) -> None:
     """Do with the network what holdfast-firstboot.service does."""
-    made = shlex.join(["/usr/lib/holdfast/bin/python", "-c", _WIFI_CONFIGURATION, NETWORK.credential()])
+    made = shlex.join([PYTHON, "-c", _WIFI_CONFIGURATION, NETWORK.credential()])
     shell.run(f"{made} >/etc/holdfast/wifi.conf")
 
 

@@ -15,11 +15,12 @@ from holdfast_bench.guest.fleet_beside import hub_beside
 from holdfast_bench.guest.scenario_file import ClearFaults, DriveFault, Link, Measure, Scenario
 from holdfast_bench.open_bench import open_bench
 from holdfast_bench.result import BenchError, scenario_directory
+from holdfast_bench.robot import PYTHON
 from holdfast_bench.timing import keep_timing
 from holdfast_bench.virtual_scenario import example_robot, run_in_guest
 from holdfast_image.build import repository_root
 
-_PLAYER = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest -"
+_PLAYER = f"{PYTHON} -m holdfast_bench.guest -"
 
 
 def play_virtual(name: str, scenario: Scenario) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from holdfast_bench.result import BenchError
 
 T = TypeVar("T")
 WAIT_LIMIT_S = 180.0
-_PYTHON = "/usr/lib/holdfast/bin/python"
+PYTHON = "/usr/lib/holdfast/bin/python"
+"""Of the robot: it has what the image is made of."""
 _CONTROLLERS = "/usr/share/holdfast/controllers"
 _POLL_S = 0.25
 _STANDSTILL = 0.05
@@ -79,7 +80,7 @@ class Robot:
     def _asked(self, arguments: tuple[str, ...]) -> str:
         """Return the line that answers; empty if what answered has gone, as in a power cut."""
         if self._answering is None:
-            self._answering = self.shell.start(shlex.join([_PYTHON, "-m", "holdfast_bench.guest.ask"]))
+            self._answering = self.shell.start(shlex.join([PYTHON, "-m", "holdfast_bench.guest.ask"]))
         process = self._answering
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
         try:

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from holdfast_bench.facade import Power
 from holdfast_bench.guest.gpio_sim import CHIP, ENABLE_LINE, ESTOP_LINES, LINKS, line_name
 from holdfast_bench.result import BenchError
-from holdfast_bench.robot import Robot, wait_until
+from holdfast_bench.robot import PYTHON, Robot, wait_until
 
 _FIRST, _SECOND = ESTOP_LINES
-_MAKE_CHIP = "/usr/lib/holdfast/bin/python -m holdfast_bench.guest.gpio_sim"
+_MAKE_CHIP = f"{PYTHON} -m holdfast_bench.guest.gpio_sim"
 _UNIT = "holdfast-safety.service"
 _DROP_IN = f"/run/systemd/system/{_UNIT}.d/90-bench-lines.conf"
 _DISCREPANCY_MS = 2000

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_bench.facade import Shell
+from holdfast_bench.robot import PYTHON
 from holdfast_bench.vm_session import HOST_FROM_INSIDE
 from holdfast_image.guest.install import LIST
 
 SUPERBLOCK = 1024 + 64
 """A byte of the root file system that is read at every boot."""
 FOLDER = "/var/tmp/update"  # noqa: S108 - the robot's, where an update is put
-_PYTHON = "/usr/lib/holdfast/bin/python"
-_FETCH = f"{_PYTHON} -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])'"
+_FETCH = f"{PYTHON} -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])'"
 _FLIP = (
     'import sys; file = open(sys.argv[1], "r+b", 0); place = int(sys.argv[2]); file.seek(place); '
     "byte = file.read(1)[0]; file.seek(place); file.write(bytes([byte ^ 1]))"
@@ -79,7 +79,7 @@ class Updated:
 
     def flip(self, device: str, place: int) -> None:
         """Flip one bit of a drive."""
-        self.shell.run(f"{_PYTHON} -c '{_FLIP}' {device} {place}")
+        self.shell.run(f"{PYTHON} -c '{_FLIP}' {device} {place}")
 
 
 def running_of(status: dict[str, Any]) -> str:

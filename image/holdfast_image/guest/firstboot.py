@@ -46,7 +46,9 @@ def write_durably(path: Path, text: str, mode: int) -> bool:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    partial.replace(path)
+        partial.replace(path)
+        # FAT gives a file that is renamed an entry of no length, and writes the length with the file only.
+        os.fsync(stream.fileno())
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import struct
 import subprocess
@@ -165,6 +166,7 @@ def install(
 def _transfer(folder: Path, version: str) -> None:
     command = [_SYSUPDATE, f"--transfer-source={folder.resolve()}", "update", version]
     _run(command, f"systemd-sysupdate could not install version {version}")
+    os.sync()  # it renames the unified kernel image last, and FAT writes the length of what is renamed later
 
 
 def _free(version: str) -> None:

@@ -90,7 +90,7 @@ class SystemdBoot(VersionFiles):
             entry.parent.mkdir(parents=True, exist_ok=True)
             write_durably(configuration, "\n".join([*lines, ""]), 0o644)
             write_durably(entry, _RESET.format(image), 0o644)
-            os.sync()  # FAT notes a file's size later than its name
+            os.sync()  # the folder too, where it is new
         except OSError as error:
             print(f"<4>the boot menu offers no factory reset: {error}", file=sys.stderr)
 

@@ -139,6 +139,17 @@ def test_a_menu_that_cannot_be_written_keeps_no_version_from_being_marked(
     assert capsys.readouterr().err.count("offers no factory reset") == 2
 
 
+@pytest.mark.parametrize("file", ["holdfast_1.1.0+2-1.efi", "holdfast_1.1.0+0-3.efi", "holdfast_1.1.0.efi"])
+def test_a_version_marked_good_has_no_counter(esp: Path, file: str) -> None:
+    boot = loader(esp, "1.1.0", "holdfast_1.0.0.efi", file, "holdfast_1.2.0+3.efi")
+    boot.mark_good()
+    assert boot.installed() == [
+        Installed("1.0.0", running=False),
+        Installed("1.1.0", running=True),
+        Installed("1.2.0", running=False, tries_left=3),
+    ]
+
+
 def test_a_version_marked_bad_has_no_tries(esp: Path) -> None:
     boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0+1-2.efi")
     boot.mark_bad("1.0.0")

@@ -46,15 +46,24 @@ def write_durably(path: Path, text: str, mode: int) -> bool:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-        partial.replace(path)
-        # FAT gives a file that is renamed an entry of no length, and writes the length with the file only.
+    rename_durably(partial, path)
+    return True
+
+
+def rename_durably(path: Path, target: Path) -> None:
+    """Give a file another name in its folder, and have that on disk before returning.
+
+    FAT gives a renamed file an entry of no length, and writes its length with the file, not with the folder. So the
+    file comes first: power that goes in between leaves it its former name too, and no name of nothing.
+    """
+    with path.open("rb") as stream:
+        path.replace(target)
         os.fsync(stream.fileno())
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return True
 
 
 def with_robot_id(toml: str, robot_id: str) -> str:

@@ -10,17 +10,15 @@ was chosen (usr/lib/holdfast/slot).
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from holdfast_image.guest.firstboot import write_durably
+from holdfast_image.guest.firstboot import rename_durably, write_durably
 from holdfast_image.guest.version_files import Installed, VersionFile, VersionFiles
 
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 VARIABLES = Path("/sys/firmware/efi/efivars")
-_BLESS = "/usr/lib/systemd/systemd-bless-boot"
 RESET_ENTRY = "loader/entries/holdfast-factory-reset.conf"
 _RESET = """\
 title Factory reset: this robot loses all that it has stored
@@ -69,8 +67,9 @@ class SystemdBoot(VersionFiles):
         # A boot menu does not show an entry for a file that it does not find: the counter goes last, so that whoever is
         # interrupted does both again.
         self._offer_reset(f"holdfast_{self._running}.efi")
-        if not any(found.version == self._running and found.left is None for found in self.all()):
-            subprocess.run([_BLESS, "good"], check=True)
+        for found in self.all():
+            if found.version == self._running and found.left is not None:
+                rename_durably(found.path, self.folder / f"holdfast_{self._running}.efi")
 
     def mark_bad(self, version: str) -> None:
         """Leave a version no tries; raises as `BootLoader.mark_bad`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_image.errors import UsageError
+from holdfast_image.guest.firstboot import rename_durably
 
 _NAME = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])(\+(?P<left>\d+)(-(?P<done>\d+))?)?\.efi")
 _DAMAGED = re.compile(r"holdfast_(?P<version>[0-9.]+[0-9])\.damaged")
@@ -86,7 +87,6 @@ class VersionFiles:
         """
         for found in self.all():
             if found.version == version:
-                found.path.rename(found.path.with_name(f"holdfast_{version}+0-{found.done}.efi"))
-                os.sync()
+                rename_durably(found.path, self.folder / f"holdfast_{version}+0-{found.done}.efi")
                 return
         raise UsageError(f"version {version} is not installed; `holdfast os status` lists those that are")

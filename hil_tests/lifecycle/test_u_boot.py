@@ -16,7 +16,8 @@ from holdfast_image.boards import ARM64
 from holdfast_image.build import repository_root
 from holdfast_image.builder import Builder, ensure_builder
 from holdfast_image.cache import cache_directory
-from holdfast_image.guest.u_boot import TRIES_BYTES, UBoot, crc_of, tries_file, versions_file
+from holdfast_image.guest.firstboot import SECTOR_BYTES
+from holdfast_image.guest.u_boot import UBoot, crc_of, tries_file, versions_file
 from holdfast_image.mirror import host_mirror
 from holdfast_image.namespace import Bind, run_in_builder
 
@@ -129,7 +130,7 @@ def test_a_trial_comes_first_and_a_try_is_taken_off_before(drive: Drive) -> None
     assert drive.boot() == went_for("1.1.0", "1.0.0", "0.9.0")
     counted = drive.tries_afterwards()
     assert counted == tries_file("1.1.0", 2)
-    assert len(counted) == TRIES_BYTES
+    assert len(counted) == SECTOR_BYTES
 
 
 def test_the_robot_reads_what_u_boot_has_counted(drive: Drive) -> None:

@@ -9,6 +9,7 @@ import pytest
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.boot_loader import running_version
 from holdfast_image.guest.fallback import condemn
+from holdfast_image.guest.firstboot import SECTOR_BYTES
 from holdfast_image.guest.systemd_boot import RESET_ENTRY, SystemdBoot
 from holdfast_image.guest.version_files import Installed
 from holdfast_image.guest.versions import Memory
@@ -84,7 +85,8 @@ def offered(esp: Path) -> str | None:
     entry = esp / RESET_ENTRY
     if not entry.exists():
         return None
-    return dict(line.split(" ", 1) for line in entry.read_text().splitlines())["efi"]
+    assert entry.stat().st_size == SECTOR_BYTES
+    return dict(line.split(" ", 1) for line in entry.read_text().split("\n") if line)["efi"]
 
 
 def test_the_menus_reset_starts_a_version_that_has_proved_itself(esp: Path) -> None:
@@ -119,6 +121,23 @@ def test_the_menu_is_shown_and_starts_no_reset_by_itself(
     loader(esp, "1.0.0", "holdfast_1.0.0.efi").mark_good()
     assert configuration.read_bytes() == after
     assert offered(esp) == "/EFI/Linux/holdfast_1.0.0.efi"
+
+
+def test_the_menus_reset_is_written_over_in_place(esp: Path) -> None:
+    boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi", "holdfast_1.1.0.efi", "holdfast_1.2.0+3.efi")
+    boot.mark_good()
+    before = (esp / RESET_ENTRY).stat().st_ino
+    boot.mark_bad("1.0.0")
+    assert offered(esp) == "/EFI/Linux/holdfast_1.1.0.efi"
+    assert (esp / RESET_ENTRY).stat().st_ino == before
+
+
+def test_what_an_installation_has_left_of_a_version_is_removed(esp: Path) -> None:
+    names = ["holdfast_1.0.0.efi", "holdfast_1.1.0+3-0.efi", "holdfast_1.1.0.efi", "holdfast_1.1.0.damaged"]
+    boot = loader(esp, "1.0.0", *names)
+    boot.forget_installed("1.1.0")
+    left = {file.name for file in boot.folder.iterdir()}
+    assert left == {"holdfast_1.0.0.efi", "holdfast_1.1.0.damaged"}
 
 
 def test_what_a_power_cut_left_of_the_entry_is_replaced(esp: Path) -> None:

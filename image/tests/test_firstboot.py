@@ -13,9 +13,11 @@ from holdfast.config import RobotId
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.broker import server_configuration
 from holdfast_image.guest.firstboot import (
+    SECTOR_BYTES,
     environment,
     fleet_configuration,
     personalise,
+    replace_sector,
     wifi_configuration,
     with_robot_id,
 )
@@ -222,3 +224,16 @@ def test_wifi_that_is_something_else_changes_nothing(root: Path, told: str) -> N
     with pytest.raises(UsageError, match=r"credential holdfast\.wifi"):
         personalise(root, "arm-02", None, None, None, told)
     assert not (root / "etc/holdfast/robot.toml").exists()
+
+
+def test_a_file_of_one_sector_is_written_over_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "tries.env"
+    file.write_text("of another size")
+    replace_sector(file, "before".ljust(SECTOR_BYTES))
+    number = file.stat().st_ino
+    replace_sector(file, "after".ljust(SECTOR_BYTES))
+    assert file.read_text() == "after".ljust(SECTOR_BYTES)
+    assert file.stat().st_ino == number
+    with pytest.raises(ValueError, match=r"tries\.env has 514 bytes instead of 512"):
+        replace_sector(file, "ä" * 257)
+    assert file.read_text() == "after".ljust(SECTOR_BYTES)

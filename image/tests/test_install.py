@@ -35,6 +35,7 @@ class Loader:
         self.withdrawn = list(damaged)
         self.secure_boot = secure_boot
         self.trials: list[str] = []
+        self.forgotten: list[str] = []
 
     def installed(self) -> list[Installed]:
         return self.versions
@@ -44,6 +45,9 @@ class Loader:
 
     def forget_damaged(self, version: str) -> None:
         self.withdrawn.remove(version)
+
+    def forget_installed(self, version: str) -> None:
+        self.forgotten.append(version)
 
     def counts(self) -> bool:
         return True
@@ -105,6 +109,13 @@ def test_a_refused_install_leaves_the_damaged_version_as_it_is(update: Path, mem
         install(update, loader, memory, BOARD, lambda *_: None, pytest.fail)
     assert loader.damaged() == ["0.9.0"]
     assert loader.trials == []
+
+
+def test_what_was_left_of_the_version_is_gone_before_it_is_written(update: Path, memory: Memory) -> None:
+    loader = Loader(Installed("1.0.0", running=True), Installed("1.1.0", running=False, tries_left=3))
+    seen: list[list[str]] = []
+    install(update, loader, memory, BOARD, lambda *_: seen.append(list(loader.forgotten)))
+    assert seen == [["1.1.0"]]
 
 
 def test_a_newer_version_is_installed(update: Path, memory: Memory) -> None:

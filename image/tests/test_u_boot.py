@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from holdfast_image.errors import UsageError
+from holdfast_image.guest.firstboot import SECTOR_BYTES
 from holdfast_image.guest.trial import is_on_trial
-from holdfast_image.guest.u_boot import TRIES, TRIES_BYTES, UBoot, tries_file, versions_file
+from holdfast_image.guest.u_boot import TRIES, UBoot, tries_file, versions_file
 from holdfast_image.guest.version_files import Installed
 
 EMPTY = "00000000"
@@ -32,7 +33,9 @@ def loader(esp: Path, running: str, *installed: str, tries: str = "", **versions
 
 
 def starts(esp: Path) -> str:
-    return (esp / "EFI/holdfast/versions.env").read_text()
+    text = (esp / "EFI/holdfast/versions.env").read_text()
+    assert len(text) == SECTOR_BYTES
+    return text.rstrip("\0")
 
 
 def test_an_installed_version_is_tried_three_times_before_the_good_one(esp: Path) -> None:
@@ -41,7 +44,7 @@ def test_an_installed_version_is_tried_three_times_before_the_good_one(esp: Path
     assert starts(esp) == f"good=1.0.0\nbefore=0.9.0\ntrial=1.1.0\ntrial_crc={EMPTY}\n"
     tries = (esp / "EFI/holdfast/tries.env").read_bytes()
     assert tries.rstrip(b"\0") == b"tries=3\ntries_of=1.1.0\n"
-    assert len(tries) == TRIES_BYTES
+    assert len(tries) == SECTOR_BYTES
     assert boot.installed() == [Installed("1.0.0", running=True), Installed("1.1.0", False, TRIES)]
 
 
@@ -92,6 +95,15 @@ def test_a_version_marked_bad_is_not_found_by_its_name(esp: Path) -> None:
     boot.mark_bad("1.1.0")
     assert not (esp / "EFI/Linux/holdfast_1.1.0.efi").exists()
     assert boot.installed() == [Installed("1.0.0", running=True), Installed("1.1.0", False, 0)]
+
+
+def test_what_u_boot_reads_is_written_over_in_place(esp: Path) -> None:
+    boot = loader(esp, "1.0.0", "1.0.0", "1.1.0", good="1.0.0", tries=tries_file("1.0.0", 1))
+    notes = [esp / "EFI/holdfast/versions.env", esp / "EFI/holdfast/tries.env"]
+    before = [note.stat().st_ino for note in notes]
+    boot.begin_trial("1.1.0")
+    boot.mark_good()
+    assert [note.stat().st_ino for note in notes] == before
 
 
 def test_what_a_power_cut_left_under_its_first_name_is_read(esp: Path) -> None:

@@ -33,6 +33,10 @@ class BootLoader(Protocol):
         """Remove what is left of a withdrawn version."""
         ...
 
+    def forget_installed(self, version: str) -> None:
+        """Remove what boots a version that does not run, whole or not."""
+        ...
+
     def counts(self) -> bool:
         """Tell whether it has counted this boot: some cannot write what they should, and boot on."""
         ...

@@ -33,6 +33,7 @@ _PSK = re.compile(r"[0-9a-f]{64}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _LONGEST_SSID_BYTES = 32
 _APPLIED = "etc/holdfast/firstboot.sha256"
+SECTOR_BYTES = 512
 _ENV_LINE = re.compile(r"HOLDFAST_[A-Z0-9_]+=[^\n]*")
 
 
@@ -48,6 +49,22 @@ def write_durably(path: Path, text: str, mode: int) -> bool:
         os.fsync(stream.fileno())
     rename_durably(partial, path)
     return True
+
+
+def replace_sector(path: Path, text: str) -> None:
+    """Replace a file of one sector, and have it on disk before returning; raises ValueError for another size.
+
+    What is there is written over: a drive writes a sector as a whole, and FAT renames in several steps.
+    """
+    content = text.encode()
+    if len(content) != SECTOR_BYTES:
+        raise ValueError(f"{path.name} has {len(content)} bytes instead of {SECTOR_BYTES}")
+    if not path.is_file() or path.stat().st_size != SECTOR_BYTES:
+        write_durably(path, text, 0o644)
+        return
+    with path.open("r+b", buffering=0) as stream:
+        stream.write(content)
+        os.fsync(stream.fileno())
 
 
 def rename_durably(path: Path, target: Path) -> None:

@@ -158,6 +158,7 @@ def install(
     for damaged in loader.damaged():
         (free or _free)(damaged)
         loader.forget_damaged(damaged)
+    loader.forget_installed(update.version)
     (transfer or _transfer)(update.folder, update.version)
     loader.begin_trial(update.version)
     return update.version

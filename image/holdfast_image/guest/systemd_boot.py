@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from holdfast_image.guest.firstboot import rename_durably, write_durably
+from holdfast_image.guest.firstboot import SECTOR_BYTES, rename_durably, replace_sector, write_durably
 from holdfast_image.guest.version_files import Installed, VersionFile, VersionFiles
 
 _COUNT_PATH = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
@@ -88,7 +88,7 @@ class SystemdBoot(VersionFiles):
             lines += [f"{name} {value}" for name, value in _SETTINGS.items() if name not in named]
             entry.parent.mkdir(parents=True, exist_ok=True)
             write_durably(configuration, "\n".join([*lines, ""]), 0o644)
-            write_durably(entry, _RESET.format(image), 0o644)
+            replace_sector(entry, _RESET.format(image).ljust(SECTOR_BYTES, "\n"))
             os.sync()  # the folder too, where it is new
         except OSError as error:
             print(f"<4>the boot menu offers no factory reset: {error}", file=sys.stderr)

@@ -2,9 +2,12 @@
 
 EFI/holdfast/versions.env  what it starts, by version: `trial` while it has tries, `good`, and `before` if that cannot
                            be loaded; each with the CRC-32 of its file (`good_crc`), without which it is not checked;
-                           written by the running system alone, as a whole
+                           written by the running system alone
 EFI/holdfast/tries.env     how many tries are left to the version it names; U-Boot writes it before it starts that one,
-                           in place and with the same size, and starts no version on trial if it cannot
+                           and starts no version on trial if it cannot
+
+Each is one sector, which is written over in place: no cluster changes hands, and power that goes leaves the one content
+or the other.
 """
 
 from __future__ import annotations
@@ -13,17 +16,15 @@ import zlib
 from pathlib import Path
 
 from holdfast_image.errors import UsageError
-from holdfast_image.guest.firstboot import write_durably
+from holdfast_image.guest.firstboot import SECTOR_BYTES, replace_sector
 from holdfast_image.guest.version_files import Installed, VersionFiles
 
 TRIES = 3
-TRIES_BYTES = 512
-"""U-Boot writes one sector, the whole file."""
 
 
 def tries_file(version: str, tries: int) -> str:
-    """Return the content of tries.env, as long as what U-Boot writes there."""
-    return f"tries={tries}\ntries_of={version}\n".ljust(TRIES_BYTES, "\0")
+    """Return the content of tries.env."""
+    return f"tries={tries}\ntries_of={version}\n".ljust(SECTOR_BYTES, "\0")
 
 
 def crc_of(file: Path) -> str:
@@ -37,7 +38,8 @@ def crc_of(file: Path) -> str:
 
 def versions_file(**versions: str | None) -> str:
     """Return the content of versions.env."""
-    return "".join(f"{name}={version}\n" for name, version in versions.items() if version is not None)
+    lines = (f"{name}={version}\n" for name, version in versions.items() if version is not None)
+    return "".join(lines).ljust(SECTOR_BYTES, "\0")
 
 
 class UBoot(VersionFiles):
@@ -72,7 +74,7 @@ class UBoot(VersionFiles):
 
     def begin_trial(self, version: str) -> None:
         """Let the next start try a version: first its tries, then its name."""
-        write_durably(self._tries_file, tries_file(version, TRIES), 0o644)
+        replace_sector(self._tries_file, tries_file(version, TRIES))
         self._write({**self._versions(), "trial": version, "trial_crc": self._crc(version)})
 
     def mark_good(self) -> None:
@@ -93,7 +95,7 @@ class UBoot(VersionFiles):
         return crc_of(file) if file.is_file() else None
 
     def _write(self, versions: dict[str, str | None]) -> None:
-        write_durably(self._versions_file, versions_file(**versions), 0o644)
+        replace_sector(self._versions_file, versions_file(**versions))
 
     def _versions(self) -> dict[str, str]:
         """Return what U-Boot starts.

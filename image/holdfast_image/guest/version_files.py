@@ -79,6 +79,16 @@ class VersionFiles:
         (self.folder / f"holdfast_{version}.damaged").unlink()
         os.sync()
 
+    def forget_installed(self, version: str) -> None:
+        """Remove the unified kernel image of a version that does not run.
+
+        One that an installation which was cut off has left is empty, and systemd-sysupdate takes it for installed.
+        """
+        for found in self.all():
+            if found.version == version:
+                found.path.unlink()
+        os.sync()
+
     def mark_bad(self, version: str) -> None:
         """Leave a version no tries: no boot loader starts a file of that name while there is another.
 

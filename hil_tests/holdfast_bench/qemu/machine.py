@@ -18,6 +18,7 @@ from typing import Literal, Self
 from holdfast_bench.facade import MANAGEMENT, OUTSIDE
 from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.qemu.console import ConsoleLog
+from holdfast_bench.qemu.disk import copy_disk, disk_arguments, make_overlay
 from holdfast_bench.qemu.errors import MachineError
 from holdfast_bench.qemu.platform import platform_of
 from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, TPM_SOCKET, QemuProcess, credential_arguments
@@ -26,7 +27,7 @@ from holdfast_bench.qemu.ssh import Ssh
 from holdfast_image.build import Image
 from holdfast_image.cache import require_space
 from holdfast_image.errors import HostError
-from holdfast_image.namespace import Bind, run_in_builder
+from holdfast_image.namespace import Bind
 
 # Larger than the image, as the drive of a robot is: the data partition takes what is left. The host gives it as it is
 # written.
@@ -76,6 +77,8 @@ class Vm:
         """What the guest is told at its next power-on."""
         self.command_line = ""
         """What somebody adds to the kernel's command line in the boot loader's menu, at the next power-on."""
+        self.logs_writes = False
+        """Whether all that is written to the disk is logged from the next power-on (`WRITES` in the folder)."""
         self._processors = processors
         self._memory_mib = memory_mib
         self._wanted_accelerator = accelerator
@@ -192,6 +195,10 @@ class Vm:
         self.cut()
         move_parts(self.folder, folder)
 
+    def copy_disk(self, name: str) -> Path:
+        """Write all that is on the disk into the raw file `name` of the folder; the machine is off."""
+        return copy_disk(self.image, self.folder, name, self._binds())
+
     # Faults
 
     def set_link(self, name: str, up: bool) -> None:
@@ -255,25 +262,12 @@ class Vm:
         elif self._platform.variables is not None:
             variables = self.image.builder.tree / self._platform.variables
             shutil.copyfile(variables, self.folder / FIRMWARE_VARIABLES)
-        self._make_overlay()
+        below, layout = (f"{SAVED}/{DISK}", "qcow2") if self._start_from else (f"{IMAGE}/image.raw", "raw")
+        make_overlay(self.image, self.folder, below, layout, _DISK_BYTES, self._binds())
 
     def _binds(self) -> list[Bind]:
         """Return what QEMU needs besides image and folder: the disk lies upon that of the state it started from."""
         return [Bind(self._start_from.folder, SAVED)] if self._start_from is not None else []
-
-    def _make_overlay(self) -> None:
-        """Make the machine's disk: an empty overlay of the image, or of the saved disk."""
-        below, layout = (f"{SAVED}/{DISK}", "qcow2") if self._start_from else (f"{IMAGE}/image.raw", "raw")
-        run_in_builder(
-            self.image.builder.tree,
-            [
-                *("qemu-img", "create", "-q", "-f", "qcow2", "-F", layout, "-b", below),
-                *(f"{FOLDER}/{DISK}", str(_DISK_BYTES)),
-            ],
-            [Bind(self.folder, FOLDER, writable=True), Bind(self.image.directory, IMAGE), *self._binds()],
-            log=self.folder / "qemu.log",
-            what="making the machine's disk",
-        )
 
     def _arguments(self) -> list[str]:
         return [
@@ -307,7 +301,7 @@ class Vm:
             *protected,
             *self._firmware(),
             *self._tpm_arguments(),
-            *disk_arguments(cache="none"),
+            *disk_arguments(self.folder, logged=self.logs_writes),
             # Management: nothing but ssh from the host.
             *("-netdev", f"user,id={MANAGEMENT},net=10.0.2.0/24,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
             *("-device", f"virtio-net-pci,netdev={MANAGEMENT},mac=52:54:00:00:02:0f"),
@@ -339,11 +333,3 @@ class Vm:
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={FOLDER}/{FIRMWARE_VARIABLES}"),
         ]
-
-
-def disk_arguments(cache: str) -> list[str]:
-    """Return the options for the machine's disk."""
-    return [
-        *("-drive", f"if=none,id=disk,file={FOLDER}/{DISK},format=qcow2,cache={cache},discard=unmap"),
-        *("-device", "virtio-blk-pci,drive=disk,bootindex=1"),
-    ]

@@ -24,6 +24,7 @@ from holdfast_bench import (
     safety_lines,
     tick,
     update_cut,
+    update_writes,
 )
 from holdfast_bench.bench_file import BenchFile, default_bench, load_bench_file
 from holdfast_bench.open_bench import open_bench
@@ -140,6 +141,11 @@ SCENARIOS = {
         lambda chosen, length: update_cut.run(
             lambda: open_bench(chosen), length.count or update_cut.COUNT, length.seed
         ),
+        needs=frozenset({"fresh-machine"}),
+    ),
+    update_writes.NAME: Scenario(
+        "after any write of an update, in the drive's order or another, a boot loader finds only whole versions",
+        lambda chosen, length: update_writes.run(chosen.board, length.seed),
         needs=frozenset({"fresh-machine"}),
     ),
 }

@@ -28,6 +28,7 @@ _FLIP = (
     'import sys; file = open(sys.argv[1], "r+b", 0); place = int(sys.argv[2]); file.seek(place); '
     "byte = file.read(1)[0]; file.seek(place); file.write(bytes([byte ^ 1]))"
 )
+_SYSTEM_FILES = 'cd "$(bootctl --print-esp-path)" && find . -type f -exec sha256sum {} +'
 _LIMIT_S = 900.0
 
 
@@ -61,6 +62,14 @@ class Updated:
     def boot_id(self) -> str:
         """Return the id of this boot; empty while it starts."""
         return self.shell.run("cat /proc/sys/kernel/random/boot_id", check=False).stdout.strip()
+
+    def system_files(self) -> dict[str, str]:
+        """Return the SHA-256 of each file in the EFI system partition by its path, as the robot sees it."""
+        told = self.shell.run(_SYSTEM_FILES, limit_s=_LIMIT_S).stdout
+        return {
+            path.removeprefix("./"): digest
+            for digest, path in (line.split("  ", 1) for line in told.splitlines())
+        }
 
     def fetch(self, folder: Path) -> None:
         """Copy a version to the robot; over ssh an emulated one would take minutes to decrypt it."""

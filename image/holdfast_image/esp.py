@@ -77,11 +77,38 @@ def compare_files(disk: Path, esp_offset: int, files: Mapping[str, bytes]) -> No
     Raises:
         FlashError: the disk does not hold them.
     """
-    place = f"{disk}@@{esp_offset}"
     for path, content in files.items():
-        read = _mtools("mtype", "-i", place, f"::/{path}")
-        if read.returncode != 0 or read.stdout != content:
+        try:
+            found = read_file(disk, esp_offset, path)
+        except FlashError:
+            found = None
+        if found != content:
             raise FlashError(f"the first-boot configuration on {disk} differs from what was written: {path}")
+
+
+def list_files(disk: Path, esp_offset: int) -> list[str]:
+    """Return the paths of all files in the FAT file system at `esp_offset` bytes of `disk`.
+
+    Raises:
+        FlashError: it is no FAT file system, or a folder of it cannot be read.
+    """
+    listed = _mtools("mdir", "-/", "-b", "-a", "-i", f"{disk}@@{esp_offset}", "::/")
+    if listed.returncode != 0:
+        raise FlashError(_complaint(listed))
+    paths = (line.removeprefix("::/") for line in listed.stdout.decode(errors="replace").splitlines())
+    return [path for path in paths if path and not path.endswith("/")]
+
+
+def read_file(disk: Path, esp_offset: int, path: str) -> bytes:
+    """Return what a file there contains.
+
+    Raises:
+        FlashError: it is not there, or not all of it can be read.
+    """
+    read = _mtools("mtype", "-i", f"{disk}@@{esp_offset}", f"::/{path}")
+    if read.returncode != 0:
+        raise FlashError(_complaint(read))
+    return read.stdout
 
 
 def _mtools(*command: str) -> subprocess.CompletedProcess[bytes]:

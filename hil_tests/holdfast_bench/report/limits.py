@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast_bench import boot, deadlines, deadlines_loaded, estop_1000, power_cut, update_cut
+from holdfast_bench import (
+    boot,
+    deadlines,
+    deadlines_loaded,
+    estop_1000,
+    power_cut,
+    update_cut,
+    update_writes,
+)
 from holdfast_bench.report.runs import ResultError, Run
 
 Verdict = Literal["passed", "failed", "measured"]
@@ -31,6 +39,7 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "ollama-gone": (Limit("missed", 0),),
     power_cut.NAME: (Limit("lost", 0),),
     update_cut.NAME: (Limit("lost", 0),),
+    update_writes.NAME: (Limit("broken", 0),),
     estop_1000.NAME: (Limit("paths.*.over_limit", 0), Limit("void", 0)),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from holdfast_image.payload import sha256_of
 
 VERSIONS = "EFI/Linux"
 _ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-_READ_AT_START = (".efi", ".conf", ".cred", ".env")
+_READ_AT_START = (".bin", ".conf", ".cred", ".efi", ".elf", ".env", ".scr", ".txt")
 _BLOCK = 1 << 20
 ABSENT = ""
 """Stands for the SHA-256 of a file that is not there, or has nothing in it: no boot loader starts that, or obeys it."""
@@ -55,15 +55,14 @@ class Drive:
     file: Path
     versions: Sequence[Version]
     others: Mapping[str, frozenset[str]]
-    _whole: dict[tuple[str, int], bool] = field(default_factory=dict)
-    _placed: dict[tuple[str, int], Partition] = field(default_factory=dict)
+    _compared: dict[tuple[str, int], tuple[Partition, bool]] = field(default_factory=dict)
+    """Of each partition, by its id and place: whether it holds what it should."""
 
     def written(self, offset: int, size: int) -> None:
         """Look again at the partitions that such a write has changed."""
-        for key, place in list(self._placed.items()):
+        for key, (place, _) in list(self._compared.items()):
             if offset < place.offset_bytes + place.size_bytes and place.offset_bytes < offset + size:
-                del self._placed[key]
-                self._whole.pop(key, None)
+                del self._compared[key]
 
     def startable(self) -> dict[str, int | None]:
         """Return the versions that could be started, by name of the file, with the tries that it tells.
@@ -103,10 +102,9 @@ class Drive:
 
     def _same(self, partition: str, place: Partition, source: Path) -> bool:
         key = (partition, place.offset_bytes)
-        if key not in self._whole:
-            self._whole[key] = _begins_with(self.file, place.offset_bytes, source)
-            self._placed[key] = place
-        return self._whole[key]
+        if key not in self._compared:
+            self._compared[key] = place, _begins_with(self.file, place.offset_bytes, source)
+        return self._compared[key][1]
 
 
 def partitions_of(drive: Path) -> dict[str, Partition]:

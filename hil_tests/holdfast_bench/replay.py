@@ -65,9 +65,8 @@ class Replay:
             for number, entry in enumerate(read_log(self.log)):
                 if entry.flush:
                     if since.watched:
-                        self._reorder(
-                            drive, since, partial(look, number, entry.at, True), f"{seed}-{number}", orders
-                        )
+                        seen = partial(look, number, entry.at, True)
+                        self._reorder(drive, since, seen, orders, f"{seed}-{number}")
                     since = _Unflushed()
                     continue
                 concerned = part(entry.offset, entry.size)
@@ -84,7 +83,7 @@ class Replay:
         return number + 1
 
     def _reorder(
-        self, drive: mmap.mmap, since: _Unflushed, look: Callable[[], None], seed: str, orders: int
+        self, drive: mmap.mmap, since: _Unflushed, look: Callable[[], None], orders: int, seed: str
     ) -> None:
         for order in range(orders):
             rng = random.Random(f"{seed}-{order}")  # noqa: S311 - moments, not secrets

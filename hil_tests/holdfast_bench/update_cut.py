@@ -21,6 +21,7 @@ from holdfast_bench.robot import wait_until
 from holdfast_bench.updates import FOLDER, Updated, next_version, running_of
 from holdfast_image.build import build_image, release_version, repository_root
 from holdfast_image.payload import FOLDER as UPDATE
+from holdfast_image.payload import sha256_of
 
 NAME = "update-cut"
 COUNT = 100
@@ -65,6 +66,7 @@ def cut_one(bench: Bench, cut: Cut) -> str:
     image = build_image(repository_root(), release=new)
     with image.in_use():
         robot.fetch(image.directory / UPDATE)
+        kernels = [sha256_of(kernel) for kernel in (image.directory / UPDATE).glob("*.efi")]
     if cut.kind == "installing":
         robot.shell.run(f"systemd-run --unit=update-cut holdfast os install {FOLDER}")
     else:
@@ -83,6 +85,9 @@ def cut_one(bench: Bench, cut: Cut) -> str:
         raise BenchError(f"a version was given up for a cut: {status}")
     if robot.shell.run("cat /etc/machine-id /etc/holdfast/kept").stdout != kept.stdout:
         raise BenchError("what the robot had stored is another one")
-    if running == first and not (done := robot.install())["ok"]:
-        raise BenchError(f"after the cut version {new} cannot be installed any more: {done['error']}")
+    if running == first:
+        if not (done := robot.install())["ok"]:
+            raise BenchError(f"after the cut version {new} cannot be installed any more: {done['error']}")
+        if (found := robot.kernels_of(new)) != kernels:
+            raise BenchError(f"after the cut version {new} was not installed as it is: {found}")
     return running

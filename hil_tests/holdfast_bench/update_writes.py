@@ -36,6 +36,7 @@ from holdfast_bench.robot import wait_until
 from holdfast_bench.updates import Updated, next_version
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import Image, build_image, release_version, repository_root
+from holdfast_image.cache import require_space
 from holdfast_image.guest.version_files import VersionFile
 from holdfast_image.partitions import Partition
 from holdfast_image.payload import FOLDER
@@ -44,6 +45,7 @@ NAME = "update-writes"
 ORDERS = 8
 """States in another order, for each flush behind writes that matter."""
 _TOLD = 5
+_NEEDED_BYTES = 10 << 30
 _SETTLE_LIMIT_S = 1800.0
 _BEFORE, _AFTER = "before.raw", "after.raw"
 _BEFORE_IT = ("first start", "fetch")
@@ -76,11 +78,15 @@ def run(board: str, seed: int = 1) -> dict[str, Any]:
         build_image(root, board),
         build_image(root, board, release=next_version(release_version(root))),
     )
+    folder = scenario_directory(NAME)
+    require_space(folder, _NEEDED_BYTES, "the log of an update")
     with first.in_use(), second.in_use():
-        recording = record(
-            first, second, scenario_directory(NAME) / "machine", lambda said: terminal.print(said)
-        )
-        return judge(recording, first, second, seed)
+        recording = record(first, second, folder / "machine", terminal.print)
+        result = judge(recording, first, second, seed)
+    # What is not whole somebody wants to look at.
+    for name in (_BEFORE, _AFTER, WRITES):
+        (recording.folder / name).unlink()
+    return result
 
 
 def record(first: Image, second: Image, folder: Path, report: Callable[[str], None]) -> Recording:
@@ -96,8 +102,8 @@ def record(first: Image, second: Image, folder: Path, report: Callable[[str], No
         seen = []
 
         def ended(stage: str, then: str) -> None:
-            seen.append(robot.system_files())
             stages[stage] = (folder / WRITES).stat().st_size
+            seen.append(robot.system_files())
             report(then)
 
         report("a flashed drive starts for the first time, and all that it is told is logged")

@@ -19,6 +19,7 @@ from holdfast_bench.facade import Shell
 from holdfast_bench.robot import PYTHON
 from holdfast_bench.vm_session import HOST_FROM_INSIDE
 from holdfast_image.guest.install import LIST
+from holdfast_image.guest.version_files import VersionFile
 
 SUPERBLOCK = 1024 + 64
 """A byte of the root file system that is read at every boot."""
@@ -70,6 +71,11 @@ class Updated:
             path.removeprefix("./"): digest
             for digest, path in (line.split("  ", 1) for line in told.splitlines())
         }
+
+    def kernels_of(self, version: str) -> list[str]:
+        """Return the SHA-256 of each unified kernel image that boots a version: one, where all is well."""
+        named = ((VersionFile.of(Path(path)), digest) for path, digest in self.system_files().items())
+        return [digest for file, digest in named if file is not None and file.version == version]
 
     def fetch(self, folder: Path) -> None:
         """Copy a version to the robot; over ssh an emulated one would take minutes to decrypt it."""

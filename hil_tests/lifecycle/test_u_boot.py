@@ -138,7 +138,7 @@ def test_the_robot_reads_what_u_boot_has_counted(drive: Drive) -> None:
     drive.boot()
     esp = drive.folder / "esp"
     (esp / "EFI/holdfast/tries.env").write_text(drive.tries_afterwards())
-    (esp / "EFI/Linux/holdfast_1.1.0.efi").touch()
+    (esp / "EFI/Linux/holdfast_1.1.0.efi").write_text("a kernel")
     loader = UBoot("1.1.0", esp)
     assert loader.counts()
     assert [found.tries_left for found in loader.installed()] == [2]

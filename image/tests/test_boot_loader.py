@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from holdfast_image.guest.systemd_boot import RESET_ENTRY, SystemdBoot
 from holdfast_image.guest.version_files import Installed
 from holdfast_image.guest.versions import Memory
 
+SLOT = Path(__file__).parents[1] / "mkosi.images/initrd/mkosi.extra/usr/lib/holdfast/slot"
 VARIABLE = "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
@@ -26,7 +29,7 @@ def esp(tmp_path: Path) -> Path:
 
 def loader(esp: Path, running: str, *files: str, counted: str | None = None) -> SystemdBoot:
     for file in files:
-        (esp / "EFI/Linux" / file).touch()
+        (esp / "EFI/Linux" / file).write_text("a kernel")
     variables = esp.parent / "variables"
     variables.mkdir()
     if counted is not None:
@@ -132,9 +135,31 @@ def test_the_menus_reset_is_written_over_in_place(esp: Path) -> None:
     assert (esp / RESET_ENTRY).stat().st_ino == before
 
 
+def test_a_file_with_nothing_in_it_is_no_version_to_boot(esp: Path) -> None:
+    boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi")
+    (boot.folder / "holdfast_1.1.0+3-0.efi").touch()
+    assert [found.version for found in boot.installed()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("other", "content", "there"),
+    [("1.1.0+3-0", "", False), ("1.1.0+3-0", "a kernel", True), ("1.1.0+0-3", "a kernel", False)],
+)
+def test_the_initrd_withdraws_no_version_for_one_that_cannot_be_started(
+    esp: Path, other: str, content: str, there: bool
+) -> None:
+    boot = loader(esp, "1.0.0", "holdfast_1.0.0.efi")
+    (boot.folder / f"holdfast_{other}.efi").write_text(content)
+    (asks,) = re.findall(r"^other_version\(\) .*?^}$", SLOT.read_text(), re.MULTILINE | re.DOTALL)
+    running = boot.folder / "holdfast_1.0.0.efi"
+    asked = subprocess.run(["sh", "-c", f'esp={esp}; {asks}\nother_version "$1"', "sh", running], check=False)
+    assert (asked.returncode == 0) is there
+
+
 def test_what_an_installation_has_left_of_a_version_is_removed(esp: Path) -> None:
-    names = ["holdfast_1.0.0.efi", "holdfast_1.1.0+3-0.efi", "holdfast_1.1.0.efi", "holdfast_1.1.0.damaged"]
+    names = ["holdfast_1.0.0.efi", "holdfast_1.1.0+2-1.efi", "holdfast_1.1.0.efi", "holdfast_1.1.0.damaged"]
     boot = loader(esp, "1.0.0", *names)
+    (boot.folder / "holdfast_1.1.0+3-0.efi").touch()
     boot.forget_installed("1.1.0")
     left = {file.name for file in boot.folder.iterdir()}
     assert left == {"holdfast_1.0.0.efi", "holdfast_1.1.0.damaged"}

@@ -12,7 +12,9 @@ from holdfast_image.guest.trial import is_on_trial
 from holdfast_image.guest.u_boot import TRIES, UBoot, tries_file, versions_file
 from holdfast_image.guest.version_files import Installed
 
-EMPTY = "00000000"
+KERNEL = b"a kernel"
+CRC = "d87dce5a"
+"""Of that, as U-Boot's script compares it."""
 """The CRC-32 of an empty file."""
 
 
@@ -25,7 +27,7 @@ def esp(tmp_path: Path) -> Path:
 
 def loader(esp: Path, running: str, *installed: str, tries: str = "", **versions: str) -> UBoot:
     for version in installed:
-        (esp / f"EFI/Linux/holdfast_{version}.efi").touch()
+        (esp / f"EFI/Linux/holdfast_{version}.efi").write_bytes(KERNEL)
     (esp / "EFI/holdfast/versions.env").write_text(versions_file(**versions))
     if tries:
         (esp / "EFI/holdfast/tries.env").write_text(tries)
@@ -41,7 +43,7 @@ def starts(esp: Path) -> str:
 def test_an_installed_version_is_tried_three_times_before_the_good_one(esp: Path) -> None:
     boot = loader(esp, "1.0.0", "1.0.0", "1.1.0", good="1.0.0", before="0.9.0")
     boot.begin_trial("1.1.0")
-    assert starts(esp) == f"good=1.0.0\nbefore=0.9.0\ntrial=1.1.0\ntrial_crc={EMPTY}\n"
+    assert starts(esp) == f"good=1.0.0\nbefore=0.9.0\ntrial=1.1.0\ntrial_crc={CRC}\n"
     tries = (esp / "EFI/holdfast/tries.env").read_bytes()
     assert tries.rstrip(b"\0") == b"tries=3\ntries_of=1.1.0\n"
     assert len(tries) == SECTOR_BYTES
@@ -75,18 +77,18 @@ def test_a_version_that_has_proved_itself_comes_first_and_the_one_before_second(
     boot = loader(esp, "1.1.0", "1.0.0", "1.1.0", tries=tried, **noted)
     assert is_on_trial(boot)
     boot.mark_good()
-    assert starts(esp) == f"good=1.1.0\ngood_crc={EMPTY}\nbefore=1.0.0\nbefore_crc=00000007\n"
+    assert starts(esp) == f"good=1.1.0\ngood_crc={CRC}\nbefore=1.0.0\nbefore_crc=00000007\n"
     assert boot.installed() == [Installed("1.0.0", running=False), Installed("1.1.0", running=True)]
     assert not is_on_trial(boot)
     boot.mark_good()
-    assert starts(esp) == f"good=1.1.0\ngood_crc={EMPTY}\nbefore=1.0.0\nbefore_crc=00000007\n"
+    assert starts(esp) == f"good=1.1.0\ngood_crc={CRC}\nbefore=1.0.0\nbefore_crc=00000007\n"
 
 
 def test_the_first_version_is_on_trial_and_then_good(esp: Path) -> None:
     boot = loader(esp, "1.0.0", "1.0.0", good="1.0.0", trial="1.0.0", tries=tries_file("1.0.0", 2))
     assert is_on_trial(boot)
     boot.mark_good()
-    assert starts(esp) == f"good=1.0.0\ngood_crc={EMPTY}\n"
+    assert starts(esp) == f"good=1.0.0\ngood_crc={CRC}\n"
     assert not is_on_trial(boot)
 
 
@@ -111,7 +113,7 @@ def test_what_a_power_cut_left_under_its_first_name_is_read(esp: Path) -> None:
     file = esp / "EFI/holdfast/versions.env"
     file.rename(file.with_name("versions.env.partial"))
     UBoot("1.0.0", esp).mark_good()
-    assert starts(esp) == f"good=1.0.0\ngood_crc={EMPTY}\n"
+    assert starts(esp) == f"good=1.0.0\ngood_crc={CRC}\n"
 
 
 def test_a_drive_that_does_not_say_what_is_started_is_told(esp: Path) -> None:

@@ -61,12 +61,8 @@ class VersionFiles:
         self.folder = esp / "EFI/Linux"
 
     def all(self) -> list[VersionFile]:
-        """Return the versions in the order of their files' names."""
-        return [
-            version
-            for file in sorted(self.folder.glob("*.efi"))
-            if (version := VersionFile.of(file)) is not None
-        ]
+        """Return the versions in the order of their files' names; a file with nothing in it starts none."""
+        return [found for found in self._named() if found.path.stat().st_size]
 
     def damaged(self) -> list[str]:
         """Return the versions whose unified kernel image the initrd has renamed (usr/lib/holdfast/slot)."""
@@ -84,7 +80,7 @@ class VersionFiles:
 
         One that an installation which was cut off has left is empty, and systemd-sysupdate takes it for installed.
         """
-        for found in self.all():
+        for found in self._named():
             if found.version == version:
                 found.path.unlink()
         os.sync()
@@ -100,3 +96,7 @@ class VersionFiles:
                 rename_durably(found.path, self.folder / f"holdfast_{version}+0-{found.done}.efi")
                 return
         raise UsageError(f"version {version} is not installed; `holdfast os status` lists those that are")
+
+    def _named(self) -> list[VersionFile]:
+        files = sorted(self.folder.glob("*.efi"))
+        return [version for file in files if (version := VersionFile.of(file)) is not None]

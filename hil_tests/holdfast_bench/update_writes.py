@@ -74,15 +74,13 @@ def run(board: str, seed: int = 1) -> dict[str, Any]:
         BenchError: there is a moment at which a cut leaves what is not whole; says at which write.
     """
     root = repository_root()
-    first, second = (
-        build_image(root, board),
-        build_image(root, board, release=next_version(release_version(root))),
-    )
+    new = next_version(release_version(root))
+    first, second = build_image(root, board), build_image(root, board, release=new)
     folder = scenario_directory(NAME)
     require_space(folder, _NEEDED_BYTES, "the log of an update")
     with first.in_use(), second.in_use():
         recording = record(first, second, folder / "machine", terminal.print)
-        result = judge(recording, first, second, seed)
+        result = judge(recording, first, second, new, seed)
     # What is not whole somebody wants to look at.
     for name in (_BEFORE, _AFTER, WRITES):
         (recording.folder / name).unlink()
@@ -127,8 +125,8 @@ def record(first: Image, second: Image, folder: Path, report: Callable[[str], No
     return Recording(folder, stages, seen)
 
 
-def judge(recording: Recording, first: Image, second: Image, seed: int) -> dict[str, Any]:
-    """Look at each state that a cut could leave while a robot goes from the version `first` to `second`.
+def judge(recording: Recording, first: Image, second: Image, new: str, seed: int) -> dict[str, Any]:
+    """Look at each state that a cut could leave while a robot goes from the image `first` to `second`, version `new`.
 
     Raises:
         BenchError: one is not whole; names the first few, with their stage and write.
@@ -138,7 +136,6 @@ def judge(recording: Recording, first: Image, second: Image, seed: int) -> dict[
     versions = [Version.of(image.directory / FOLDER) for image in (first, second)]
     others = may_hold(files_of(disk, before), *recording.seen)
     drive = Drive(disk, versions, others)
-    new = next_version(release_version(repository_root()))
     system = system_partition(before)
     slots = [after[partition] for version in versions for partition in version.partitions]
     rest = [partition for partition in after.values() if partition not in (system, *slots)]

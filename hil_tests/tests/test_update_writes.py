@@ -1,8 +1,11 @@
-"""What a boot loader would find on a drive: a real partition table and a real FAT, whole and broken in many ways."""
+"""An update write by write: what a boot loader finds on a small drive with a real partition table and a real FAT."""
 
 from __future__ import annotations
 
+import shutil
+import struct
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,12 @@ from holdfast_bench.bootable import (
     partitions_of,
     system_partition,
 )
+from holdfast_bench.result import BenchError
+from holdfast_bench.update_writes import Recording, judge
+from holdfast_image.boards import AMD64
+from holdfast_image.build import Image
+from holdfast_image.builder import Builder
+from holdfast_image.payload import FOLDER
 
 MIB = 1 << 20
 SECTOR = 512
@@ -30,6 +39,9 @@ IDS = {
 OLD, NEW = "EFI/Linux/holdfast_1.2.0.efi", "EFI/Linux/holdfast_1.2.1+3.efi"
 LOADER = "EFI/BOOT/BOOTX64.EFI"
 SETTINGS = "loader/loader.conf"
+FLUSHED = struct.pack("<QQQQ", 0, 0, 1, 0).ljust(SECTOR, b"\0")
+_WRITE_BYTES = 64 << 10
+Write = tuple[int, bytes]
 
 
 def payload(folder: Path, version: str) -> Path:
@@ -47,7 +59,7 @@ class Medium:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "drive.raw"
-        self.payloads = {version: payload(folder / version, version) for version in IDS}
+        self.payloads = {version: payload(folder / version / FOLDER, version) for version in IDS}
         with self.file.open("wb") as stream:
             stream.truncate(SIZE)
         slots = [f"size={4 * MIB // SECTOR}, type={ROOT}, uuid={uuid}" for uuid in IDS.values()]
@@ -205,3 +217,118 @@ def test_a_file_system_without_its_first_sector_is_noticed(medium: Medium, byte:
     medium.write(system_partition(medium.partitions).offset_bytes, byte * SECTOR)
     with pytest.raises(NotBootable, match="the EFI system partition cannot be read"):
         drive.startable()
+
+
+# --- a whole log
+
+
+def entry(write: Write) -> bytes:
+    place, content = write
+    return struct.pack("<QQQQ", place // SECTOR, len(content) // SECTOR, 0, 0).ljust(SECTOR, b"\0") + content
+
+
+@dataclass
+class Update:
+    """The writes that put the newer version's kernel there, as a drive is told them in the right order."""
+
+    medium: Medium
+    content: list[Write]
+    chains: list[Write]
+    names: list[Write]
+
+    def recording(self, *writes: list[Write] | None, installed_after: int) -> Recording:
+        """Return a log of these writes, None for a flush; the first `installed_after` belong to the installation."""
+        folder = self.medium.file.parent
+        entries = [b"".join(map(entry, group)) if group is not None else FLUSHED for group in writes]
+        count = sum(len(group) if group is not None else 1 for group in writes)
+        head = struct.pack("<QQQI", 0x6A736677736872, 1, count, SECTOR).ljust(SECTOR, b"\0")
+        (folder / "writes.log").write_bytes(head + b"".join(entries))
+        installed = SECTOR + sum(map(len, entries[:installed_after]))
+        stages = {
+            "first start": SECTOR,
+            "fetch": SECTOR,
+            "install": installed,
+            "start": installed + (1 << 30),
+        }
+        return Recording(folder, stages, [files_of(folder / "after.raw", self.medium.partitions)])
+
+    def judged(self, recording: Recording) -> dict[str, object]:
+        first, second = (
+            Image(
+                folder.parent,
+                folder.name,
+                "qemu-x86-64",
+                "bench",
+                Builder(folder, "tree", AMD64),
+                True,
+                "image",
+            )
+            for folder in self.medium.payloads.values()
+        )
+        return judge(recording, first, second, "1.2.1", seed=1)
+
+
+@pytest.fixture
+def update(tmp_path: Path) -> Update:
+    medium = Medium(tmp_path)
+    shutil.copyfile(medium.file, tmp_path / "after.raw")
+    medium.remove(NEW)
+    shutil.copyfile(medium.file, tmp_path / "before.raw")
+    before, after = ((tmp_path / name).read_bytes() for name in ("before.raw", "after.raw"))
+    changed = [
+        (place, after[place : place + SECTOR])
+        for place in range(0, len(after), SECTOR)
+        if before[place : place + SECTOR] != after[place : place + SECTOR]
+    ]
+    # mtools frees what it removes in both file allocation tables and in the folder, and leaves the content.
+    kernel = next(medium.payloads["1.2.1"].glob("*.efi")).read_bytes()
+    start = after.index(kernel)
+    size = -(-len(kernel) // SECTOR) * SECTOR
+    whole = kernel.ljust(size, b"\0")
+    content = [(start + at, whole[at : at + _WRITE_BYTES]) for at in range(0, size, _WRITE_BYTES)]
+    with (tmp_path / "before.raw").open("r+b") as stream:
+        stream.seek(start)
+        stream.write(bytes(size))
+    names = [write for write in changed if b"HOLDFA" in write[1]]
+    chains = [write for write in changed if write not in names]
+    assert names
+    assert chains
+    assert all(place >= system_partition(medium.partitions).offset_bytes for place, _ in changed)
+    return Update(medium, content, chains, names)
+
+
+def test_content_before_chains_before_names_is_whole_at_every_write(update: Update) -> None:
+    recording = update.recording(
+        *(update.content, None, update.chains, None, update.names, None, update.chains), installed_after=6
+    )
+    result = update.judged(recording)
+    assert result["broken"] == 0
+    looked_at = len(update.content) + len(update.chains) + len(update.names)
+    assert result["states"] == {"install": looked_at + 3 * 8, "start": len(update.chains)}
+    assert result["startable"].keys() == {  # type: ignore[attr-defined]
+        "holdfast_1.2.0.efi",
+        "holdfast_1.2.0.efi, holdfast_1.2.1+3.efi",
+    }
+
+
+def test_a_name_before_its_content_is_told_with_its_write(update: Update) -> None:
+    recording = update.recording(update.chains, update.names, update.content, None, installed_after=4)
+    number = len(update.chains) + len(update.names) - 1
+    with pytest.raises(
+        BenchError, match=rf"install, write {number}: EFI/Linux/holdfast_1\.2\.1\+3\.efi is not whole"
+    ):
+        update.judged(recording)
+
+
+def test_what_only_another_order_breaks_is_told(update: Update) -> None:
+    recording = update.recording(update.content, update.chains, update.names, None, installed_after=4)
+    with pytest.raises(BenchError, match=r"install, write \d+, in another order: .* is not whole"):
+        update.judged(recording)
+
+
+def test_a_version_that_was_said_to_be_installed_must_be_there(update: Update) -> None:
+    recording = update.recording(
+        *(update.content, None, update.chains, None, update.chains, update.names), installed_after=4
+    )
+    with pytest.raises(BenchError, match=r"start, write \d+: version 1\.2\.1 is gone"):
+        update.judged(recording)

@@ -136,7 +136,7 @@ def judge(recording: Recording, first: Image, second: Image, new: str, seed: int
     versions = [Version.of(image.directory / FOLDER) for image in (first, second)]
     others = may_hold(files_of(disk, before), *recording.seen)
     drive = Drive(disk, versions, others)
-    system = system_partition(before)
+    system = system_partition(after)
     slots = [after[partition] for version in versions for partition in version.partitions]
     rest = [partition for partition in after.values() if partition not in (system, *slots)]
 

@@ -23,11 +23,10 @@ def make_overlay(
     _qemu_img(image, folder, command, binds, "making the machine's disk")
 
 
-def copy_disk(image: Image, folder: Path, name: str, binds: Sequence[Bind] = ()) -> Path:
+def copy_disk(image: Image, folder: Path, name: str, binds: Sequence[Bind]) -> None:
     """Write all that is on the disk of a machine that is off into the raw file `name` of its folder."""
     command = ["convert", "-f", "qcow2", "-O", "raw", f"{FOLDER}/{DISK}", f"{FOLDER}/{name}"]
     _qemu_img(image, folder, command, binds, "copying the machine's disk")
-    return folder / name
 
 
 def disk_arguments(folder: Path, *, logged: bool) -> list[str]:

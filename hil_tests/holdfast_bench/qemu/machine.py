@@ -195,9 +195,9 @@ class Vm:
         self.cut()
         move_parts(self.folder, folder)
 
-    def copy_disk(self, name: str) -> Path:
+    def copy_disk(self, name: str) -> None:
         """Write all that is on the disk into the raw file `name` of the folder; the machine is off."""
-        return copy_disk(self.image, self.folder, name, self._binds())
+        copy_disk(self.image, self.folder, name, self._binds())
 
     # Faults
 

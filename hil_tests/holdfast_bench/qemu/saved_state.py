@@ -23,7 +23,9 @@ FIRMWARE_VARIABLES = "firmware-variables.fd"
 MEMORY = "memory"
 KEY = "ssh-key"
 PARTS = (DISK, FIRMWARE_VARIABLES, MEMORY, KEY, f"{KEY}.pub")
-_MADE_BY = tuple(Path(__file__).with_name(name) for name in ("machine.py", "process.py", "saved_state.py"))
+_MADE_BY = tuple(
+    Path(__file__).with_name(name) for name in ("disk.py", "machine.py", "process.py", "saved_state.py")
+)
 _KEPT = 2
 
 

@@ -22,8 +22,7 @@ TPM = f"{FOLDER}/tpm"
 """Where a machine's TPM keeps what it keeps without power."""
 TPM_SOCKET = f"{TPM}/socket"
 _GONE_LIMIT_S = 30.0
-# An emulator looks up its own tables at each of the guest's jumps; in huge pages it finds them with fewer misses, and a
-# run in virtual time takes about a twentieth less.
+# An emulator looks up its own tables at each of the guest's jumps; in huge pages it finds them with fewer misses.
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 FIRST_PASSED_FD = 64  # above what the shell between uses itself
 # It goes into the background once it listens, and dies with the namespace, as QEMU does.

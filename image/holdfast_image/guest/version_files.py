@@ -83,7 +83,7 @@ class VersionFiles:
         for found in self._named():
             if found.version == version:
                 found.path.unlink()
-        os.sync()
+        os.sync()  # before its clusters are written to: a file that is still named must be whole
 
     def mark_bad(self, version: str) -> None:
         """Leave a version no tries: no boot loader starts a file of that name while there is another.

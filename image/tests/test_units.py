@@ -1,6 +1,7 @@
 """What the daemons that move drives need from their units, and from what is loaded before these start."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -46,6 +47,38 @@ def test_first_boot_is_given_every_credential_that_it_asks_for() -> None:
     asked = set(re.findall(r'_credential\("([^"]+)"\)', Path(firstboot.__file__).read_text()))
     assert "holdfast.robot-toml" in asked
     assert values("holdfast-firstboot", "ImportCredential") == asked
+
+
+def key_commands(folder: Path) -> list[list[str]]:
+    """Return what makes the ssh host key, with the key in a folder."""
+    unit = IMAGE / "systemd" / "system" / "holdfast-ssh-key.service"
+    lines = [line.partition("=") for line in unit.read_text().splitlines()]
+    return [
+        shlex.split(command.replace("/etc/ssh", str(folder)))
+        for key, _, command in lines
+        if key == "ExecStart"
+    ]
+
+
+@pytest.mark.parametrize("done", range(7))
+def test_the_ssh_host_key_is_whole_whenever_the_power_goes(tmp_path: Path, done: int) -> None:
+    key = tmp_path / "ssh_host_ed25519_key"
+    assert values("holdfast-ssh-key", "ConditionPathExists") == {f"!/etc/ssh/{key.name}"}
+    commands = key_commands(tmp_path)
+    synced = set()
+    for command in commands[:done]:
+        subprocess.run(command, check=True)
+        if command[0].endswith("/sync"):
+            synced |= {Path(name).stat().st_ino for name in command[1:]}
+    for file in tmp_path.iterdir():
+        if file.stat().st_ino not in synced:  # ext4 may leave as many zeros
+            file.write_bytes(bytes(file.stat().st_size))
+    if not key.exists():
+        for command in commands:
+            subprocess.run(command, check=True)
+    public = subprocess.run(["ssh-keygen", "-y", "-f", key], check=True, capture_output=True, text=True)
+    assert public.stdout.split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert sorted(tmp_path.iterdir()) == [key, key.with_suffix(".pub")]
 
 
 @pytest.mark.parametrize("unit", ["holdfast-safety", "holdfast-control"])

@@ -15,6 +15,7 @@ from holdfast.command import EXIT_CODES, console, errors, json_option, print_jso
 from holdfast.errors import HoldfastError
 from holdfast_bench import (
     boot,
+    data_writes,
     deadlines,
     deadlines_loaded,
     estop,
@@ -136,6 +137,11 @@ SCENARIOS = {
         _on_machine(lambda bench, length: power_cut.run(bench, length.count or power_cut.COUNT, length.seed)),
         needs=frozenset({"fleet"}),
     ),
+    data_writes.NAME: Scenario(
+        "after any write to the data partition, in the drive's order or another, nothing acknowledged is lost",
+        lambda chosen, length: data_writes.run(chosen.board, length.count or data_writes.COUNT, length.seed),
+        needs=frozenset({"fresh-machine", "fleet"}),
+    ),
     update_cut.NAME: Scenario(
         "100 power cuts while a new version is installed and starts: it always boots a complete one",
         lambda chosen, length: update_cut.run(
@@ -215,7 +221,7 @@ def list_(as_json: bool) -> None:
     "--count",
     type=click.IntRange(min=1),
     help="Cuts of power-cut or update-cut, 200 or 100 by default, each with the seed after the last one's; "
-    "boots of boot, 3.",
+    "states of data-writes, 200; boots of boot, 3.",
 )
 @click.option(
     "--seed", default=estop_1000.SEED, show_default=True, help="Seed of what a scenario draws at random."

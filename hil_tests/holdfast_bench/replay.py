@@ -35,6 +35,19 @@ class Part(Enum):
     IGNORED = "nobody reads it: it stays as it was"
 
 
+def moments(log: Path, part: Callable[[int, int], Part]) -> Iterator[tuple[int, int, bool]]:
+    """Return all that `look` is called with where a replay makes one other order of each."""
+    watched = False
+    for number, entry in enumerate(read_log(log)):
+        if entry.flush:
+            if watched:
+                yield number, entry.at, True
+            watched = False
+        elif part(entry.offset, entry.size) is Part.WATCHED:
+            watched = True
+            yield number, entry.at, False
+
+
 @dataclass
 class _Unflushed:
     """The writes since the last flush, page by page, and what was there before."""
@@ -73,9 +86,12 @@ class Replay:
                 if concerned is Part.IGNORED:
                     continue
                 for place, page in _pages(entry, log):
-                    since.before.append((place, drive[place : place + len(page)]))
-                    since.pages.append((place, page))
-                    drive[place : place + len(page)] = page
+                    before = drive[place : place + len(page)]
+                    # Gigabytes of zeros are written over zeros when a file system is made.
+                    if before != page:
+                        since.before.append((place, before))
+                        since.pages.append((place, page))
+                        drive[place : place + len(page)] = page
                 self.written(entry.offset, entry.size)
                 if concerned is Part.WATCHED:
                     since.watched = True

@@ -91,6 +91,8 @@ class RobotBroker:
     leaf_url: str | None = None
     listen: str = "127.0.0.1"
     """The address on which it listens: nobody outside the robot speaks to it (decision 0005)."""
+    program: str | Path = "nats-server"
+    """What runs it: an older one than the streams were written by may not read them."""
     port: int = field(default_factory=free_port)
     monitor_port: int = field(default_factory=free_port)
 
@@ -134,7 +136,8 @@ async def start_broker(server: Hub | RobotBroker, log: Path, within: Sequence[st
     file.touch(mode=0o600)
     file.write_text(server.configuration(), encoding="utf-8")
     name = "nats-server (hub)" if isinstance(server, Hub) else "nats-server (robot)"
-    child = await Child.start(name, [*within, "nats-server", "-c", file], environment=os.environ, log=log)
+    program = server.program if isinstance(server, RobotBroker) else "nats-server"
+    child = await Child.start(name, [*within, program, "-c", file], environment=os.environ, log=log)
 
     async def answers() -> bool:
         try:

@@ -40,9 +40,19 @@ class HostSession:
 
     accel = "none"
 
-    def __init__(self, robot_file: Path, logs: Path, directory: Path | None = None) -> None:
-        """Run the robot of `robot_file`; without a `directory` of its own it forgets everything at the end."""
+    def __init__(
+        self,
+        robot_file: Path,
+        logs: Path,
+        directory: Path | None = None,
+        broker_program: str | Path = "nats-server",
+    ) -> None:
+        """Run the robot of `robot_file`; without a `directory` of its own it forgets everything at the end.
+
+        `broker_program` runs the robot's own broker: that of an image, where the streams come from a robot of it.
+        """
         self._robot_file = robot_file
+        self._broker_program = broker_program
         self._logs = logs
         self._kept = directory is not None
         self._started = time.monotonic()
@@ -73,6 +83,11 @@ class HostSession:
         return self._broker.url
 
     @property
+    def broker_directory(self) -> Path:
+        """Where the robot's own broker keeps its streams."""
+        return self._directory / "broker"
+
+    @property
     def run_directory(self) -> Path:
         """Where the sockets are."""
         return self._directory / "run"
@@ -97,7 +112,9 @@ class HostSession:
         self._relax()
         robot_file = self._derive_robot_file(self._directory / "robot.toml")
         self.robot_id = load_robot_config(robot_file, self._environment).robot.id
-        self._broker = RobotBroker(self._directory / "broker", self.robot_id, self._hub.leaf_url)
+        self._broker = RobotBroker(
+            self._directory / "broker", self.robot_id, self._hub.leaf_url, program=self._broker_program
+        )
         self._environment |= {
             "HOLDFAST_CONFIG": str(robot_file),
             "HOLDFAST_WORKER__NATS_URL": self._broker.url,

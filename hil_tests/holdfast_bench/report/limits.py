@@ -8,6 +8,7 @@ from typing import Literal
 
 from holdfast_bench import (
     boot,
+    data_writes,
     deadlines,
     deadlines_loaded,
     estop_1000,
@@ -38,6 +39,7 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "offline-5min": (Limit("missed", 0),),
     "ollama-gone": (Limit("missed", 0),),
     power_cut.NAME: (Limit("lost", 0),),
+    data_writes.NAME: (Limit("lost", 0),),
     update_cut.NAME: (Limit("lost", 0),),
     update_writes.NAME: (Limit("broken", 0),),
     estop_1000.NAME: (Limit("paths.*.over_limit", 0), Limit("void", 0)),

@@ -1,24 +1,24 @@
-"""The data partition of a raw drive, read as the start of a robot reads it: checked, its journal replayed, its files.
+"""The data partition of a raw drive, as the start of a robot finds it: checked, its journal replayed, its files.
 
-e2fsck does what systemd-fsck does at a start, and debugfs copies the files out: neither needs root or a mount.
+e2fsck replays the journal, as systemd-fsck does at a start, and debugfs copies the files out: neither needs root or a
+mount.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from holdfast_bench.result import BenchError
 from holdfast_image.partitions import Partition, read_partitions, run_tool
 
 _LABEL = "holdfast-data"
-_REPAIRED = 1
-"""The highest code of e2fsck after which a robot goes on: it has mended what an interrupted write leaves."""
-_BANNER = re.compile(r"debugfs \d")
-_NOT_OURS = "while changing ownership of"
-"""Who is not root cannot give the copies away: their contents are what is looked at."""
+_MENDED = 1
+"""The code of e2fsck after it has mended what an interrupted write leaves."""
+_UNIMPORTANT = ("debugfs ", "while changing ownership of", "File not found by ext2_lookup")
+"""What debugfs says besides errors: its version, that only root can give a copy away, and what is not there."""
 
 
 class NotKept(Exception):  # noqa: N818 - it is no error of the bench, but what it looks for
@@ -36,12 +36,11 @@ def copy_out(drive: Path, partition: Partition, target: Path) -> None:
     """Copy a partition into a file of its own; what was never written takes no space there."""
     with drive.open("rb") as source, target.open("wb") as sink:
         sink.truncate(partition.size_bytes)
-        for begin, end in _written(source.fileno(), partition):
-            place = begin
-            while place < end:
-                place += os.copy_file_range(
-                    source.fileno(), sink.fileno(), end - place, place, place - partition.offset_bytes
-                )
+        for place, end in _written(source.fileno(), partition):
+            sink.seek(place - partition.offset_bytes)
+            begin = place
+            while begin < end:
+                begin += os.sendfile(sink.fileno(), source.fileno(), begin, end - begin)
 
 
 def _written(file: int, partition: Partition) -> Iterator[tuple[int, int]]:
@@ -60,31 +59,34 @@ def _written(file: int, partition: Partition) -> Iterator[tuple[int, int]]:
 
 
 def recover(file_system: Path) -> None:
-    """Check a file system as a robot does when it starts, and mend what an interrupted write leaves.
+    """Replay the journal of a file system, as a robot does when it starts; nothing may be wrong with it then.
 
     Raises:
-        NotKept: more than that is wrong with it.
-        HostError: e2fsck is not installed.
+        NotKept: something is.
+        BenchError: this machine's e2fsck is too old for it.
+        HostError: it is not installed.
     """
-    ran = run_tool("e2fsck", "e2fsprogs", "-f", "-p", str(file_system))
-    if ran.returncode > _REPAIRED:
+    for options, highest in (("-p", _MENDED), ("-fn", 0)):
+        ran = run_tool("e2fsck", "e2fsprogs", options, str(file_system))
         said = " ".join((ran.stdout + ran.stderr).decode(errors="replace").split())
-        raise NotKept(f"the data partition is damaged (e2fsck {ran.returncode}): {said}")
+        if "unsupported feature" in said:
+            raise BenchError(f"this machine's e2fsck is too old for the robot's data partition: {said}")
+        if ran.returncode > highest:
+            raise NotKept(f"the data partition is damaged (e2fsck {options}: {ran.returncode}): {said}")
 
 
-def unpack(file_system: Path, target: Path) -> None:
-    """Copy all files of a file system into the folder `target`, which is not there yet.
+def unpack(file_system: Path, folders: Sequence[str], target: Path) -> None:
+    """Copy folders of a file system, each under its own name, into the folder `target`; one may be absent.
 
     Raises:
-        NotKept: one cannot be read.
+        NotKept: something cannot be read.
+        BenchError: there is no space for it here.
         HostError: debugfs is not installed.
     """
-    target.mkdir()
-    ran = run_tool("debugfs", "e2fsprogs", "-R", f"rdump / {target}", str(file_system))
-    said = [
-        line
-        for line in ran.stderr.decode(errors="replace").splitlines()
-        if not _BANNER.match(line) and _NOT_OURS not in line
-    ]
-    if ran.returncode != 0 or said:
-        raise NotKept(f"the data partition cannot be read: {'; '.join(said) or f'debugfs {ran.returncode}'}")
+    places = " ".join(f'"{place}"' for place in (*folders, target))
+    ran = run_tool("debugfs", "e2fsprogs", "-R", f"rdump {places}", str(file_system))
+    lines = ran.stderr.decode(errors="replace").splitlines()
+    if said := "; ".join(line for line in lines if not any(text in line for text in _UNIMPORTANT)):
+        if os.strerror(errno.ENOSPC) in said:
+            raise BenchError(f"no space is left for {target}: {said}")
+        raise NotKept(f"the data partition cannot be read: {said}")

@@ -28,7 +28,7 @@ from holdfast_bench.qemu.disk import WRITES
 from holdfast_bench.replay import Part, Replay, moments
 from holdfast_bench.restarted import SETTLE_LIMIT_S, Files, prove, require_whole
 from holdfast_bench.result import BenchError, scenario_directory
-from holdfast_bench.robot_at_work import AFTER, BEFORE, STAGES, Recording, expected_at, record
+from holdfast_bench.robot_at_work import AFTER, BEFORE, STAGES, Recording, record
 from holdfast_image.build import Image, build_image, repository_root
 from holdfast_image.cache import require_space
 from holdfast_image.partitions import run_tool
@@ -37,8 +37,9 @@ from holdfast_image.payload import FOLDER
 NAME = "data-writes"
 COUNT = 200
 _TOLD = 5
-_NEEDED_BYTES = 10 << 30
-_BROKER = "usr/sbin/nats-server"
+_NEEDED_BYTES, _COPY_BYTES = 10 << 30, 1 << 30
+_BROKER = Path("usr/sbin/nats-server")
+_DATA = "data.raw"
 _MACHINE_ID = "/var/lib/overlay/etc/machine-id"
 _NOT_YET = hashlib.sha256(b"uninitialized\n").hexdigest()
 """What it is in a first start that has not come to its end: the next one is a first one again (machine-id(5))."""
@@ -53,33 +54,39 @@ def run(board: str, count: int = COUNT, seed: int = 1) -> dict[str, Any]:
     """
     folder = scenario_directory(NAME)
     require_space(folder, _NEEDED_BYTES, "the log of a robot at work")
+    require_space(Path(tempfile.gettempdir()), _COPY_BYTES, "copies of a robot's data")
     image = build_image(repository_root(), board)
     with image.in_use():
-        broker = broker_of(image, folder / "root")
+        broker = broker_of(image, folder)
         recording = record(board, folder / "robot", terminal.print)
-        result = judge(recording, broker, count, seed)
-    # What is lost somebody wants to look at.
-    for name in (BEFORE, AFTER, WRITES):
-        (recording.folder / name).unlink()
-    return result
+    try:
+        return judge(recording, broker, count, seed)
+    finally:
+        for name in (BEFORE, AFTER, WRITES):
+            (recording.folder / name).unlink()
 
 
 def broker_of(image: Image, folder: Path) -> Path:
-    """Return the nats-server of an image, out of its root file system, which is unpacked into `folder`.
+    """Return the nats-server of an image, copied into `folder`.
 
     Raises:
         BenchError: it does not run on this machine.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     (root,) = (image.directory / FOLDER).glob("*.root.*.raw")
-    ran = run_tool("fsck.erofs", "erofs-utils", f"--extract={folder}", "--no-preserve-owner", str(root))
-    broker = folder / _BROKER
-    if ran.returncode != 0 or not broker.is_file():
-        raise BenchError(f"{root} has no {_BROKER}: {ran.stderr.decode(errors='replace').strip()}")
+    broker = folder / _BROKER.name
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        tree = Path(scratch) / "root"
+        ran = run_tool("fsck.erofs", "erofs-utils", f"--extract={tree}", "--no-preserve-owner", str(root))
+        if ran.returncode != 0 or not (tree / _BROKER).is_file():
+            raise BenchError(f"{root} has no {_BROKER}: {ran.stderr.decode(errors='replace').strip()}")
+        (tree / _BROKER).replace(broker)
     try:
         subprocess.run([broker, "--version"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise BenchError(f"the robot's {_BROKER} does not run on this machine: {error}") from error
+        raise BenchError(
+            f"the robot's {_BROKER} does not run on this machine ({error}), so its streams cannot be read here: "
+            "take the image of a board with this machine's processor"
+        ) from error
     return broker
 
 
@@ -98,17 +105,18 @@ def judge(
     data = data_partition(recording.folder / AFTER)
     if data is None:
         raise BenchError("the robot has no data partition")
-    end = data.offset_bytes + data.size_bytes
 
     def part(offset: int, size: int) -> Part:
-        return Part.WATCHED if data.offset_bytes <= offset and offset + size <= end else Part.READ
+        return Part.WATCHED if data.contains(offset, size) else Part.READ
 
     def kind(at: int, reordered: bool) -> str:
-        return f"{recording.stage_of(at)}{', in another order' if reordered else ''}"
+        return f"{STAGES[recording.stage_of(at)]}{', in another order' if reordered else ''}"
 
     every = defaultdict(list)
     for entry, at, reordered in moments(log, part):
         every[kind(at, reordered)].append((entry, reordered))
+    if not every:
+        raise BenchError(f"{log} has no write to the data partition")
     rng = random.Random(seed)  # noqa: S311 - moments, not secrets
     drawn = {
         moment
@@ -117,24 +125,22 @@ def judge(
     }
     states: Counter[str] = Counter()
     lost: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="hf-") as scratch, Progress(console=terminal) as progress:
+    with Progress(console=terminal) as progress:
         task = progress.add_task("reading the log", total=len(drawn))
 
         def look(entry: int, at: int, reordered: bool) -> None:
             if (entry, reordered) not in drawn:
                 return
             states[kind(at, reordered)] += 1
-            logs = recording.folder / f"state-{entry}{'-reordered' if reordered else ''}"
+            left = recording.folder / f"state-{entry}{'-reordered' if reordered else ''}"
+            left.mkdir()
             try:
-                files = _files_at(drive, at, recording, Path(scratch))
-                if files is not None:
-                    expected = expected_at(at, recording.acts)
-                    asyncio.run(prove(files, expected, broker, logs, settle_limit_s))
-                shutil.rmtree(logs, ignore_errors=True)
+                _look(drive, at, recording, broker, left, settle_limit_s)
+                shutil.rmtree(left)
             except NotKept as problem:
-                lost.append(f"{kind(at, reordered)}, write {entry}: {problem} (logs in {logs})")
-            finally:
-                shutil.rmtree(Path(scratch) / "robot", ignore_errors=True)
+                # What is lost somebody wants to look at.
+                copy_out(drive, data, left / _DATA)
+                lost.append(f"{kind(at, reordered)}, write {entry}: {problem} (what is left: {left})")
             progress.update(task, advance=1, description=f"{states.total()} states, {len(lost)} with a loss")
 
         entries = Replay(drive, log, lambda _, __: None).run(part, look, 1, seed)
@@ -146,37 +152,46 @@ def judge(
         "seed": seed,
         "moments": {kind: len(found) for kind, found in sorted(every.items())},
         "states": dict(sorted(states.items())),
-        "acknowledged": dict(Counter(act.kind for act in recording.acts)),
+        "acknowledged": dict(Counter(act.kind for act in recording.acts if act.kind != "reset")),
         "lost": 0,
     }
 
 
-def _files_at(drive: Path, at: int, recording: Recording, scratch: Path) -> Files | None:
-    """Return what is on the drive as it is when the log is `at` bytes long; None: the robot knows nothing yet.
+def _look(
+    drive: Path, at: int, recording: Recording, broker: Path, left: Path, settle_limit_s: float
+) -> None:
+    """Let a robot go on from the drive as it is when the log is `at` bytes long; its logs are left in a folder.
 
     Raises:
-        NotKept: some of it is not as it was or is to be.
+        NotKept: something that was acknowledged is not there.
     """
     data = data_partition(drive)
-    first = recording.stage_of(at) == STAGES[0]
+    stage = recording.stage_of(at)
     if data is None:
-        if first:
-            return None
+        if stage == 0:
+            return  # the first start makes it, and has not yet
         raise NotKept("the data partition is gone")
-    copy_out(drive, data, scratch / "data.raw")
-    recover(scratch / "data.raw")
-    files = Files.unpacked(scratch / "data.raw", scratch / "robot")
-    require_whole(files, _may_be(recording, first=first))
-    return None if first and not files.robot_file.exists() else files
+    with tempfile.TemporaryDirectory(prefix="hf-") as scratch:  # sockets need a short path
+        copy = Path(scratch) / _DATA
+        copy_out(drive, data, copy)
+        recover(copy)
+        files = Files.unpacked(copy, Path(scratch) / "robot")
+        require_whole(files, _may_be(recording, at))
+        if stage == 0 and not files.robot_file.exists():
+            return  # nobody has told it yet who it is, and the next start does
+        asyncio.run(prove(files, recording.expected_at(at), broker, left, settle_limit_s))
 
 
-def _may_be(recording: Recording, *, first: bool) -> MayBe:
-    """Return what each file that must be whole may be: what the robot has seen itself; in its first start not there."""
-    paths = {path for seen in recording.seen for path in seen}
-    may_be = {path: frozenset(seen.get(path) for seen in recording.seen) for path in paths}
-    if not first:
-        return may_be
+def _may_be(recording: Recording, at: int) -> MayBe:
+    """Return what each file that must be whole may be: what the robot saw before this stage, or after it."""
+    stage = recording.stage_of(at)
+    after = recording.seen[stage]
+    before: Mapping[str, str] = recording.seen[stage - 1] if stage else {_MACHINE_ID: _NOT_YET}
+    may_be = {path: {before.get(path), after.get(path)} for path in before.keys() | after.keys()}
+    if stage == 0:
+        may_be[_MACHINE_ID].add(None)
+    deployed = {act.what for act in recording.acts if act.kind == "controller" and act.done <= at}
     return {
-        path: digests | {None, *([_NOT_YET] if path == _MACHINE_ID else [])}
+        path: frozenset(digests - {None} if Path(path).stem in deployed else digests)
         for path, digests in may_be.items()
     }

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from holdfast_bench.qemu import Vm
 from holdfast_bench.qemu.disk import WRITES
-from holdfast_bench.restarted import KEPT, Expected
+from holdfast_bench.restarted import KEPT, Expected, by_task
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
 from holdfast_bench.updates import Updated
@@ -31,6 +31,7 @@ _TASKS = 6
 """In each round before its deployment."""
 _CONTROLLERS = ("sine.wat", "hold.wat", "constant.wat")
 _START_LIMIT_S = 1800.0
+_ANSWERED_LIMIT_S = 600.0
 Kind = Literal["task", "controller", "stop", "reset"]
 
 
@@ -40,7 +41,7 @@ class Act:
 
     kind: Kind
     what: str
-    """A task's id, the SHA-256 of a controller."""
+    """A task's id, the SHA-256 of a controller, the number of a stop."""
     begun: int
     """How long the log was when it was asked, in bytes."""
     done: int
@@ -55,25 +56,32 @@ class Recording:
     stages: Sequence[int]
     """Where in the log each of `STAGES` but the last ends, in bytes."""
     acts: Sequence[Act]
+    answers: Sequence[tuple[int, Mapping[str, str]]]
+    """What the fleet had been answered when the log was so many bytes long, by task."""
     seen: Sequence[Mapping[str, str]]
     """The files that must be whole, at the end of each stage as the robot itself saw them: path and SHA-256."""
 
-    def stage_of(self, place: int) -> str:
-        """Return the stage in which the log has an entry at `place` bytes."""
-        return STAGES[sum(end <= place for end in self.stages)]
+    def stage_of(self, place: int) -> int:
+        """Return the number of the stage in which the log has an entry at `place` bytes."""
+        return sum(end <= place for end in self.stages)
 
-
-def expected_at(place: int, acts: Sequence[Act]) -> Expected:
-    """Return what a robot must know whose power goes when the log is `place` bytes long."""
-    done = [act for act in acts if act.done <= place]
-    under_way = [act for act in acts if act.begun <= place < act.done]
-    controllers = [act.what for act in done if act.kind == "controller"][-1:] or [""]
-    stops = [act.kind for act in done if act.kind in ("stop", "reset")][-1:]
-    return Expected(
-        tasks=frozenset(act.what for act in done if act.kind == "task"),
-        controllers=frozenset([*controllers, *(act.what for act in under_way if act.kind == "controller")]),
-        latched=stops == ["stop"] and not any(act.kind == "reset" for act in under_way),
-    )
+    def expected_at(self, place: int) -> Expected:
+        """Return what a robot must know whose power goes when the log is `place` bytes long."""
+        done = [act for act in self.acts if act.done <= place]
+        under_way = [act for act in self.acts if act.begun <= place < act.done]
+        controllers = [act.what for act in done if act.kind == "controller"][-1:] or [""]
+        stops = [act for act in done if act.kind in ("stop", "reset")][-1:]
+        reset = any(act.kind == "reset" for act in (*stops, *under_way))
+        return Expected(
+            tasks=frozenset(act.what for act in done if act.kind == "task"),
+            controllers=frozenset(
+                [*controllers, *(act.what for act in under_way if act.kind == "controller")]
+            ),
+            stop=int(stops[0].what) if stops and not reset else None,
+            answers={
+                task: answer for at, given in self.answers if at <= place for task, answer in given.items()
+            },
+        )
 
 
 class _Logged(Vm):
@@ -117,7 +125,7 @@ def record(board: str, folder: Path, report: Callable[[str], None]) -> Recording
         seen.append(_seen(bench.robot))
         vm.off()
         vm.copy_disk(AFTER)
-    return Recording(vm.folder, stages, work.acts, seen)
+    return Recording(vm.folder, stages, work.acts, work.answers, seen)
 
 
 def _seen(robot: Robot) -> dict[str, str]:
@@ -134,6 +142,7 @@ class _Work:
         self._bench = bench
         self._log = log
         self.acts: list[Act] = []
+        self.answers: list[tuple[int, dict[str, str]]] = []
 
     def logged(self) -> int:
         """Return how long the log is, in bytes."""
@@ -144,15 +153,32 @@ class _Work:
         for _ in range(_TASKS):
             self._task()
         self._deploy(_CONTROLLERS[number % len(_CONTROLLERS)])
-        self._note("stop", "", lambda: self._bench.operator_estop(f"stop {number}"))
+        self._stop(f"stop {number}")
         self._task()
         self._note("reset", "", lambda: _require(self._bench.robot.holdfast("robot", "reset"), "a reset"))
         self._task()
+        self._wait_for_answers()
 
     def _note(self, kind: Kind, what: str, do: Callable[[], None]) -> None:
         begun = self.logged()
         do()
         self.acts.append(Act(kind, what, begun, self.logged()))
+
+    def _stop(self, reason: str) -> None:
+        begun = self.logged()
+        self._bench.operator_estop(reason)
+        done = self.logged()
+        self.acts.append(Act("stop", str(self._bench.robot.safety()["latch_sequence"]), begun, done))
+
+    def _wait_for_answers(self) -> None:
+        tasks = {act.what for act in self.acts if act.kind == "task"}
+
+        def all_of_them() -> dict[str, list[str]] | None:
+            given = by_task(self._bench.fleet_messages("FLEET_RESULTS"))
+            return given if tasks <= given.keys() else None
+
+        given = wait_until("the fleet has the answer to each task", all_of_them, _ANSWERED_LIMIT_S)
+        self.answers.append((self.logged(), {task: given[task][0] for task in tasks}))
 
     def _task(self) -> None:
         name = f"write-{len(self.acts)}"

@@ -38,7 +38,6 @@ from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import Image, build_image, release_version, repository_root
 from holdfast_image.cache import require_space
 from holdfast_image.guest.version_files import VersionFile
-from holdfast_image.partitions import Partition
 from holdfast_image.payload import FOLDER
 
 NAME = "update-writes"
@@ -141,9 +140,9 @@ def judge(recording: Recording, first: Image, second: Image, new: str, seed: int
     rest = [partition for partition in after.values() if partition not in (system, *slots)]
 
     def part(offset: int, size: int) -> Part:
-        if any(_within(offset, size, partition) for partition in slots):
+        if any(partition.contains(offset, size) for partition in slots):
             return Part.READ
-        return Part.IGNORED if any(_within(offset, size, partition) for partition in rest) else Part.WATCHED
+        return Part.IGNORED if any(partition.contains(offset, size) for partition in rest) else Part.WATCHED
 
     states: Counter[str] = Counter()
     found: Counter[str] = Counter()
@@ -171,10 +170,6 @@ def judge(recording: Recording, first: Image, second: Image, new: str, seed: int
         told = "\n".join(broken[:_TOLD])
         raise BenchError(f"{len(broken)} of {states.total()} states cannot be trusted to start:\n{told}")
     return {"entries": entries, "seed": seed, "states": dict(states), "startable": dict(found), "broken": 0}
-
-
-def _within(offset: int, size: int, partition: Partition) -> bool:
-    return partition.offset_bytes <= offset and offset + size <= partition.offset_bytes + partition.size_bytes
 
 
 def _version(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -23,9 +26,9 @@ from holdfast.host_session import HostSession
 from holdfast_bench.data_partition import NotKept, copy_out, data_partition, recover, unpack
 from holdfast_bench.data_writes import COUNT, judge
 from holdfast_bench.qemu.disk import WRITES
-from holdfast_bench.restarted import SETTLE_LIMIT_S, Expected, Files, prove, require_whole
+from holdfast_bench.restarted import SETTLE_LIMIT_S, Expected, Files, by_task, prove, require_whole
 from holdfast_bench.result import BenchError
-from holdfast_bench.robot_at_work import AFTER, BEFORE, Act, Recording, expected_at
+from holdfast_bench.robot_at_work import AFTER, BEFORE, Act, Recording
 from holdfast_image.partitions import Partition
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,31 +48,33 @@ class Worked:
     var: Path
     """As the data partition has it."""
     controller: str
+    stop: int
+    answers: dict[str, str]
 
     def expected(self, *tasks: str) -> Expected:
-        return Expected(frozenset(tasks), frozenset({self.controller}), latched=True)
+        return Expected(frozenset(tasks), frozenset({self.controller}), self.stop, self.answers)
 
 
 @pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
     place = Path(tempfile.mkdtemp(prefix="hf-"))  # sockets need a short path
-    controller = ""
+    known: dict[str, Any] = {}
 
     async def work() -> None:
-        nonlocal controller
         session = HostSession(ROBOT, tmp_path_factory.mktemp("logs"), place)
         try:
             await session.start(lambda _: None)
             await session.wait_ready(120.0)
-            done = await session.target.deploy(CONTROLLER.stem, "", CONTROLLER.read_bytes())
-            controller = done["sha256"]
+            deployed = await session.target.deploy(CONTROLLER.stem, "", CONTROLLER.read_bytes())
             client = await nats.connect(session.broker_url)
             answers = await client.subscribe(f"holdfast.{session.robot_id}.result")
             body = {"id": "a-task", "kind": "status_report", "requires": [], "args": {}}
             await client.jetstream().publish(f"holdfast.{session.robot_id}.task", json.dumps(body).encode())
-            await answers.next_msg(timeout=60.0)
+            answer = json.loads((await answers.next_msg(timeout=60.0)).data)
             await client.close()
-            await session.target.estop("a stop")
+            known["controller"] = deployed["sha256"]
+            known["answers"] = {task: given for task, (given,) in by_task([answer]).items()}
+            known["stop"] = await session.target.estop("a stop")
         finally:
             await session.close()
 
@@ -81,7 +86,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
     (var / "lib" / "overlay" / "etc" / "holdfast").mkdir(parents=True)
     shutil.copy(ROBOT, var / "lib" / "overlay" / "etc" / "holdfast" / "robot.toml")
     shutil.rmtree(place)
-    return Worked(var, controller)
+    return Worked(var, **known)
 
 
 def make_drive(file: Path, var: Path | None) -> Path:
@@ -141,12 +146,15 @@ def test_a_partition_is_copied_as_it_is_and_takes_no_more_space(drive: Path, dat
 
 
 def test_all_files_are_unpacked(tmp_path: Path, data: Path, worked: Worked) -> None:
-    unpack(data, tmp_path / "var")
-    there = {path.relative_to(worked.var) for path in worked.var.rglob("*")}
-    assert {path.relative_to(tmp_path / "var") for path in (tmp_path / "var").rglob("*")} >= there
+    target = tmp_path / "with a space"
+    target.mkdir()
+    unpack(data, ["/lib/holdfast", "/lib/of nobody", "/lib/overlay"], target)
+    assert sorted(path.name for path in target.iterdir()) == ["holdfast", "overlay"]
+    there = {path.relative_to(worked.var / "lib") for path in (worked.var / "lib").rglob("*")}
+    assert {path.relative_to(target) for path in target.rglob("*")} == there
     for path in there:
-        if (worked.var / path).is_file():
-            assert (tmp_path / "var" / path).read_bytes() == (worked.var / path).read_bytes()
+        if (target / path).is_file():
+            assert (target / path).read_bytes() == (worked.var / "lib" / path).read_bytes()
 
 
 def test_a_sound_file_system_stays_as_it_is(data: Path) -> None:
@@ -160,7 +168,14 @@ def test_a_file_system_that_a_start_would_not_mend_is_noticed(tmp_path: Path, da
     with pytest.raises(NotKept, match="the data partition is damaged"):
         recover(data)
     with pytest.raises(NotKept, match="cannot be read"):
-        unpack(data, tmp_path / "var")
+        unpack(data, ["/lib/holdfast"], tmp_path)
+
+
+def test_a_machine_that_is_too_old_to_check_loses_nothing(data: Path) -> None:
+    request = "set_super_value feature_incompat 0x80000000"
+    subprocess.run(["debugfs", "-w", "-R", request, data], check=True, env=PATH)
+    with pytest.raises(BenchError, match="e2fsck is too old"):
+        recover(data)
 
 
 # --- the files
@@ -223,11 +238,26 @@ def answer_twice(files: Files) -> None:
     asyncio.run(publish())
 
 
+def in_database(files: Files, *statements: str) -> None:
+    with closing(sqlite3.connect(files.folder / "state" / "worker.db")) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def answer_anew(files: Files) -> None:
+    """Forget the answer and its way to the fleet, but not the task."""
+    shutil.rmtree(files.folder / "broker" / "jetstream" / "jetstream")
+    in_database(files, "delete from results", "update tasks set state = 'queued'")
+
+
+def stop_for_another_reason(files: Files) -> None:
+    """Have the record damaged, which counts as a stop too."""
+    record = files.folder / "state" / "safety" / "estop.json"
+    record.write_text(record.read_text().replace("operator", "temperature"))
+
+
 def forget_controller(files: Files) -> None:
-    database = sqlite3.connect(files.folder / "state" / "worker.db")
-    with database:
-        database.execute("update controllers set state = 'inactive', last_known_good = null")
-    database.close()
+    in_database(files, "update controllers set state = 'inactive', last_known_good = null")
 
 
 def damage_database(files: Files) -> None:
@@ -238,18 +268,26 @@ def damage_database(files: Files) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (forget_latch, "the stop is not latched any more"),
-        (empty_latch, "set aside as damaged: estop"),
+        (forget_latch, r"stop \d+ of the operator is not latched any more"),
+        (answer_anew, "answered anew, though the fleet had the answer: a-task"),
+        (stop_for_another_reason, r"stop \d+ of the operator is not latched any more"),
+        (empty_latch, r"stop \d+ of the operator is not latched any more"),
         (forget_answers, "acknowledged and never answered: a-task"),
         (answer_twice, "answered more than once: twice"),
         (forget_controller, "the controller is none, not "),
-        (damage_database, "the controller is none, not |set aside as damaged"),
+        (damage_database, "the controller is none, not "),
     ],
 )
 def test_a_loss_is_told(files: Files, worked: Worked, damage: Callable[[Files], None], said: str) -> None:
     damage(files)
     with pytest.raises(NotKept, match=said):
         start(files, worked.expected("a-task"), settle_limit_s=5.0)
+
+
+def test_a_database_that_is_damaged_is_told(files: Files) -> None:
+    damage_database(files)
+    with pytest.raises(NotKept, match=r"set aside as damaged: worker\.db"):
+        start(files, Expected(frozenset(), frozenset({""}), None))
 
 
 def test_a_robot_that_does_not_start_is_told(files: Files, worked: Worked) -> None:
@@ -263,37 +301,46 @@ def test_a_robot_that_does_not_start_is_told(files: Files, worked: Worked) -> No
 ACTS = (
     Act("task", "one", 10, 20),
     Act("controller", "first", 20, 30),
-    Act("stop", "", 30, 40),
+    Act("stop", "7", 30, 40),
     Act("task", "two", 40, 50),
     Act("reset", "", 50, 60),
     Act("controller", "second", 60, 70),
 )
+ANSWERS = ((45, {"one": "done"}), (80, {"one": "done", "two": "done too"}))
 
 
 @pytest.mark.parametrize(
-    ("place", "tasks", "controllers", "latched"),
+    ("place", "tasks", "controllers", "stop", "answered"),
     [
-        (0, set(), {""}, False),
-        (19, set(), {""}, False),
-        (20, {"one"}, {"", "first"}, False),
-        (30, {"one"}, {"first"}, False),
-        (40, {"one"}, {"first"}, True),
-        (49, {"one"}, {"first"}, True),
-        (50, {"one", "two"}, {"first"}, False),
-        (60, {"one", "two"}, {"first", "second"}, False),
-        (70, {"one", "two"}, {"second"}, False),
+        (0, set(), {""}, None, set()),
+        (19, set(), {""}, None, set()),
+        (20, {"one"}, {"", "first"}, None, set()),
+        (30, {"one"}, {"first"}, None, set()),
+        (40, {"one"}, {"first"}, 7, set()),
+        (49, {"one"}, {"first"}, 7, {"one"}),
+        (50, {"one", "two"}, {"first"}, None, {"one"}),
+        (60, {"one", "two"}, {"first", "second"}, None, {"one"}),
+        (80, {"one", "two"}, {"second"}, None, {"one", "two"}),
     ],
 )
 def test_what_was_acknowledged_by_then_must_be_known(
-    place: int, tasks: set[str], controllers: set[str], latched: bool
+    place: int, tasks: set[str], controllers: set[str], stop: int | None, answered: set[str]
 ) -> None:
-    assert expected_at(place, ACTS) == Expected(frozenset(tasks), frozenset(controllers), latched)
+    expected = Recording(Path(), (0, 0), ACTS, ANSWERS, ()).expected_at(place)
+    assert (set(expected.tasks), set(expected.controllers), expected.stop) == (tasks, controllers, stop)
+    assert expected.answers.keys() == answered
 
 
 # --- a whole log
 
 
-def recording(folder: Path, drive: Path, *acts: Act, stages: tuple[int, int] = (0, 0)) -> Recording:
+def recording(
+    folder: Path,
+    drive: Path,
+    *acts: Act,
+    stages: tuple[int, int] = (0, 0),
+    seen: dict[str, str] | None = None,
+) -> Recording:
     """A robot that wrote to free space of its data partition, flushed, and wrote once more."""
     for name in (BEFORE, AFTER):
         shutil.copyfile(drive, folder / name)
@@ -303,7 +350,7 @@ def recording(folder: Path, drive: Path, *acts: Act, stages: tuple[int, int] = (
     flush = struct.pack("<QQQQ", 0, 0, 1, 0).ljust(SECTOR, b"\0")
     head = struct.pack("<QQQI", 0x6A736677736872, 1, 3, SECTOR).ljust(SECTOR, b"\0")
     (folder / WRITES).write_bytes(head + write + flush + write)
-    return Recording(folder, stages, acts, [{}, {}, {}])
+    return Recording(folder, stages, acts, [], [seen or {}] * 3)
 
 
 def judged(recorded: Recording, settle_limit_s: float = SETTLE_LIMIT_S) -> dict[str, object]:
@@ -311,7 +358,11 @@ def judged(recorded: Recording, settle_limit_s: float = SETTLE_LIMIT_S) -> dict[
 
 
 def test_a_log_after_which_all_is_there_passes(tmp_path: Path, drive: Path, worked: Worked) -> None:
-    acts = [Act("task", "a-task", 0, 1), Act("controller", worked.controller, 1, 2), Act("stop", "", 2, 3)]
+    acts = [
+        Act("task", "a-task", 0, 1),
+        Act("controller", worked.controller, 1, 2),
+        Act("stop", str(worked.stop), 2, 3),
+    ]
     result = judged(recording(tmp_path, drive, *acts))
     assert result["states"] == {"work": 2, "work, in another order": 1}
     assert (result["entries"], result["lost"]) == (3, 0)
@@ -324,6 +375,34 @@ def test_a_loss_is_told_with_its_write(tmp_path: Path, drive: Path, worked: Work
         BenchError, match=r"1 of 3 states have lost something:\nwork, write 2: .*answered: lost"
     ):
         judged(recording(tmp_path, drive, *acts), settle_limit_s=2.0)
+
+
+def remove(drive: Path, path: str) -> None:
+    """Remove a file of a drive's data partition."""
+    place = f"{drive}?offset={partition_of(drive).offset_bytes}"
+    subprocess.run(["debugfs", "-w", "-R", f"rm {path}", place], check=True, env=PATH)
+
+
+@pytest.mark.parametrize("path", ["lib/holdfast/nats/life", "lib/holdfast/controllers/{controller}.cwasm"])
+def test_a_file_that_must_be_there_is_missed(
+    tmp_path: Path, drive: Path, files: Files, worked: Worked, path: str
+) -> None:
+    path = path.format(controller=worked.controller)
+    acts = [Act("controller", worked.controller, 0, 1)]
+    first = recording(tmp_path, drive, *acts, seen=files.digests(), stages=(0, 1 << 40))
+    recorded = dataclasses.replace(first, seen=[{}, files.digests(), {}])
+    assert judged(recorded)["states"] == {"start": 2, "start, in another order": 1}
+    for folder in tmp_path.glob("state-*"):
+        shutil.rmtree(folder)
+    shutil.copyfile(drive, tmp_path / BEFORE)
+    remove(tmp_path / BEFORE, path)
+    if "controllers" in path:
+        with pytest.raises(BenchError, match=r"3 of 3 states have lost something:\nstart.*\.cwasm is gone"):
+            judged(recorded)
+    else:  # it had none before
+        assert judged(recorded)["lost"] == 0
+        with pytest.raises(BenchError, match="nats/life is gone"):
+            judged(dataclasses.replace(recorded, seen=[files.digests()] * 3))
 
 
 def test_in_its_first_start_a_robot_may_know_nothing_yet(tmp_path: Path, drive: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_bench.replay import Part, Replay
+from holdfast_bench.replay import Part, Replay, moments
 from holdfast_bench.result import BenchError
 from holdfast_bench.write_log import Entry, read_log
 
@@ -156,3 +156,34 @@ def test_writes_that_overlap_are_undone(tmp_path: Path, drive: Path) -> None:
         *(old, b"s" * SECTOR + old[SECTOR:], a, a[:-SECTOR] + b"t" * SECTOR),
         *(old[:-SECTOR] + b"t" * SECTOR, b"s" * SECTOR + old[2 * SECTOR :] + b"t" * SECTOR),
     }
+
+
+def test_the_moments_of_a_log_are_those_at_which_a_replay_looks(tmp_path: Path, drive: Path) -> None:
+    told = [
+        write(3, b"x"),
+        FLUSHED,
+        write(0, b"a"),
+        write(2, b"r"),
+        write(1, b"b"),
+        FLUSHED,
+        FLUSHED,
+        write(0, b"c"),
+    ]
+    log = log_of(tmp_path / "log", *told)
+
+    def part(offset: int, size: int) -> Part:
+        return Part.WATCHED if offset < 2 * PAGE else Part.READ if offset < 3 * PAGE else Part.IGNORED
+
+    looked: list[tuple[int, int, bool]] = []
+    Replay(drive, log, lambda *_: None).run(part, lambda *moment: looked.append(moment), 1, seed=1)
+    assert list(moments(log, part)) == looked
+    assert [(number, reordered) for number, _, reordered in looked] == [
+        *((2, False), (4, False), (5, True), (7, False)),
+    ]
+
+
+def test_what_is_written_over_by_the_same_is_no_change(tmp_path: Path, drive: Path) -> None:
+    log = log_of(tmp_path / "log", write(0, b"."), write(1, b"a"), FLUSHED)
+    seen = replayed(drive, log, orders=50)
+    assert {state for state, reordered in seen if reordered} == {"....", ".a.."}
+    assert [state for state, reordered in seen if not reordered] == ["....", ".a.."]

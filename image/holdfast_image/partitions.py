@@ -34,6 +34,10 @@ class Partition:
     entry: dict[str, str]
     """Everything else that the table says: type, uuid, name, attrs."""
 
+    def contains(self, offset: int, size: int) -> bool:
+        """Whether so many bytes at that place of the disk lie in it."""
+        return self.offset_bytes <= offset and offset + size <= self.offset_bytes + self.size_bytes
+
     def as_attributes(self) -> dict[str, str]:
         """Return all of it by name."""
         return {"offset": str(self.offset_bytes), "size": str(self.size_bytes), **self.entry}

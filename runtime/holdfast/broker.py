@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import socket
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,13 @@ from holdfast.domain import jetstream_domain
 
 _READY_S = 15.0
 _LISTENING = range(20_000, 32_000)  # below Linux's range for outgoing connections
-_given: set[int] = set()
+_given: deque[int] = deque(maxlen=1000)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a TCP port that nobody uses at this moment, and that the kernel gives to no outgoing connection.
 
-    It gives each port once: a session chooses several before the first server listens.
+    It gives none again within a thousand: a session chooses several before the first server listens.
 
     Raises:
         OSError: there is none.
@@ -33,7 +34,7 @@ def free_port(host: str = "127.0.0.1") -> int:
     for port in random.sample(_LISTENING, len(_LISTENING)):
         if port not in _given:
             with contextlib.suppress(OSError), socket.create_server((host, port)):
-                _given.add(port)
+                _given.append(port)
                 return port
     raise OSError(errno.EADDRINUSE, f"no free port on {host} from {_LISTENING[0]} to {_LISTENING[-1]}")
 
@@ -148,5 +149,9 @@ async def start_broker(server: Hub | RobotBroker, log: Path, within: Sequence[st
         writer.close()
         return greeting.startswith(b"INFO ")
 
-    await child.until(answers, _READY_S)
+    try:
+        await child.until(answers, _READY_S)
+    except BaseException:
+        await child.stop()
+        raise
     return child

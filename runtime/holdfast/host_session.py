@@ -83,11 +83,6 @@ class HostSession:
         return self._broker.url
 
     @property
-    def broker_directory(self) -> Path:
-        """Where the robot's own broker keeps its streams."""
-        return self._directory / "broker"
-
-    @property
     def run_directory(self) -> Path:
         """Where the sockets are."""
         return self._directory / "run"

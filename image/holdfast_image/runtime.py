@@ -7,8 +7,10 @@ sees no other packages. /usr/bin has links to what people and units call.
 from __future__ import annotations
 
 import configparser
+import filecmp
 import os
 import shutil
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +62,20 @@ class Snapshot:
 
     @classmethod
     def take(cls, repository: Path, target: Path) -> Snapshot:
-        """Copy sources and image definition and hash the copy; times are kept, the compiler goes by them."""
+        """Copy sources and image definition over the last snapshot and hash the copy.
+
+        The compiler goes by the time of a file: it is when a snapshot first had this content. Checkouts share the
+        cache, and the file of one may be older than what was compiled of another one's.
+        """
         with made_whole(target) as copy:
             for file in files_below(repository, _COPIED):
-                place = copy / file.relative_to(repository)
+                place, last = (root / file.relative_to(repository) for root in (copy, target))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, place, follow_symlinks=False)
+                if not place.is_symlink():
+                    same = last.is_file() and filecmp.cmp(place, last, shallow=False)
+                    changed_ns = last.stat().st_mtime_ns if same else time.time_ns()
+                    os.utime(place, ns=(changed_ns, changed_ns))
         return cls(target, source_key(target))
 
 
@@ -102,7 +112,7 @@ class RuntimeStaging:
             raise BuildError(
                 f"expected one _libwasmtime.so in {dependencies}/wasmtime, found {len(libraries)}"
             )
-        cmake = self._cache / f"cmake-{self._builder.key}"
+        cmake = self._cache / f"compiled-{self._builder.key}"
         cmake.mkdir(exist_ok=True)
         target.mkdir(parents=True)
         run_in_builder(

@@ -24,11 +24,14 @@ from holdfast.broker import RobotBroker, start_broker
 from holdfast.config import load_robot_config
 from holdfast.host_session import HostSession
 from holdfast_bench.data_partition import NotKept, copy_out, data_partition, recover, unpack
-from holdfast_bench.data_writes import COUNT, judge
+from holdfast_bench.data_writes import COUNT, broker_of, judge
 from holdfast_bench.qemu.disk import WRITES
 from holdfast_bench.restarted import SETTLE_LIMIT_S, Expected, Files, by_task, prove, require_whole
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot_at_work import AFTER, BEFORE, Act, Recording
+from holdfast_image.boards import AMD64
+from holdfast_image.build import Image
+from holdfast_image.builder import Builder
 from holdfast_image.partitions import Partition
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -415,3 +418,36 @@ def test_in_its_first_start_a_robot_may_know_nothing_yet(tmp_path: Path, drive: 
     shutil.copyfile(make_drive(tmp_path / "none.raw", None), later.folder / BEFORE)
     with pytest.raises(BenchError, match="the data partition is gone"):
         judged(later)
+
+
+# --- what reads the streams
+
+
+def image_with(folder: Path, broker: bytes | None) -> Image:
+    """Lay out a build whose root file system has this nats-server."""
+    root = folder / "root"
+    (root / "usr/sbin").mkdir(parents=True)
+    if broker is not None:
+        (root / "usr/sbin/nats-server").write_bytes(broker)
+        (root / "usr/sbin/nats-server").chmod(0o755)
+    (folder / "update").mkdir()
+    file = folder / "update/holdfast_1.2.0.root.0123.raw"
+    subprocess.run(["mkfs.erofs", "--quiet", file, root], check=True, env=PATH)
+    return Image(folder, "key", "qemu-x86-64", "bench", Builder(folder, "tree", AMD64), True, "image")
+
+
+def test_the_streams_are_read_by_the_robots_own_server(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    found = broker_of(image_with(tmp_path, b"#!/bin/sh\necho mine\n"), tmp_path / "bench")
+    assert subprocess.run([found], check=True, capture_output=True).stdout == b"mine\n"
+    assert [file.name for file in (tmp_path / "bench").iterdir()] == ["nats-server"]
+
+
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [(None, "has no usr/sbin/nats-server"), (b"\x7fELF of another", "does not run on this machine")],
+)
+def test_a_server_that_cannot_read_them_here_is_told(tmp_path: Path, broker: bytes | None, said: str) -> None:
+    (tmp_path / "bench").mkdir()
+    with pytest.raises(BenchError, match=said):
+        broker_of(image_with(tmp_path, broker), tmp_path / "bench")

@@ -25,6 +25,7 @@ from holdfast.host_session import HostSession
 from holdfast.modes import MOVING
 from holdfast_bench.data_partition import NotKept, unpack
 from holdfast_bench.guest.fleet_streams import stream_messages
+from holdfast_image.guest.broker import forget_summaries
 from holdfast_image.payload import sha256_of
 
 _STATE, _ETC = "/lib/holdfast", "/lib/overlay/etc"
@@ -120,6 +121,7 @@ async def prove(
     Raises:
         NotKept: something that was acknowledged is not there, or the robot does not start.
     """
+    forget_summaries(files.folder / "broker" / "jetstream")  # as on the robot, before its server starts
     session = HostSession(files.robot_file, logs, files.folder, broker)
     try:
         await session.start(lambda _: None)

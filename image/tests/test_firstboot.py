@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from holdfast.config import RobotId
 from holdfast_image.errors import UsageError
-from holdfast_image.guest.broker import server_configuration
+from holdfast_image.guest.broker import forget_summaries, server_configuration
 from holdfast_image.guest.firstboot import (
     SECTOR_BYTES,
     environment,
@@ -237,3 +237,14 @@ def test_a_file_of_one_sector_is_written_over_in_place(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tries\.env has 514 bytes instead of 512"):
         replace_sector(file, "ä" * 257)
     assert file.read_text() == "after".ljust(SECTOR_BYTES)
+
+
+def test_the_brokers_summaries_are_forgotten_and_its_messages_are_not(tmp_path: Path) -> None:
+    forget_summaries(tmp_path / "before the first start")
+    messages = tmp_path / "jetstream/$G/streams/RESULTS/msgs"
+    messages.mkdir(parents=True)
+    for file in (messages / "1.blk", messages / "index.db", messages.parent / "meta.inf"):
+        file.touch()
+    forget_summaries(tmp_path)
+    left = {str(file.relative_to(messages.parent)) for file in messages.parent.rglob("*") if file.is_file()}
+    assert left == {"msgs/1.blk", "meta.inf"}

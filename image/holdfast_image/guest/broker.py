@@ -1,6 +1,6 @@
-"""Writes the nats-server's configuration: `python -m holdfast_image.guest.broker`, run before it starts.
+"""Prepares the nats-server's start: `python -m holdfast_image.guest.broker`, run before it.
 
-Made anew at each start from robot.toml (the JetStream domain begins with the robot's id) and
+Its configuration is made anew from robot.toml (the JetStream domain begins with the robot's id) and
 /etc/holdfast/fleet.conf (a nats-server fragment with the leaf node's remote; without the file the robot stands alone).
 """
 
@@ -56,6 +56,19 @@ def server_configuration(robot_toml: str, fleet: str | None, store: Path = _STOR
     return _CONFIGURATION.format(robot_id=robot_id, store=store, domain=domain) + (fleet or "")
 
 
+def forget_summaries(store: Path = _STORE) -> None:
+    """Have the server read what its streams hold, and not take the summaries that it left when it last ended.
+
+    A power cut may leave zeros at the end of a block of messages, and the summary of a stream that was empty says that
+    its block ends with zeros: nats-server 2.10.27 then takes the stream for empty, all acknowledged messages included.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for summary in store.glob("jetstream/*/streams/*/msgs/index.db"):
+        summary.unlink()
+
+
 def main() -> int:
     """Write server.conf into the service's run-time directory, readable by the broker's user only."""
     fleet = Path("/etc/holdfast/fleet.conf")
@@ -69,6 +82,7 @@ def main() -> int:
             stream.write(text)
         shutil.chown(partial, "holdfast-nats", "holdfast-nats")
         partial.replace(target)
+        forget_summaries()
     except (UsageError, OSError) as error:
         print(f"<3>{error}", file=sys.stderr)
         return 1

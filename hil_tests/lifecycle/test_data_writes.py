@@ -17,4 +17,4 @@ def test_any_cut_keeps_what_was_acknowledged(pytestconfig: pytest.Config) -> Non
     assert result["states"].keys() == {
         kind for stage in STAGES for kind in (stage, f"{stage}, in another order")
     }
-    assert result["acknowledged"].keys() == {"task", "controller", "stop", "reset"}
+    assert result["acknowledged"].keys() == {"task", "controller", "stop"}

@@ -160,9 +160,10 @@ def test_all_files_are_unpacked(tmp_path: Path, data: Path, worked: Worked) -> N
             assert (target / path).read_bytes() == (worked.var / "lib" / path).read_bytes()
 
 
-def test_a_sound_file_system_stays_as_it_is(data: Path) -> None:
+def test_a_sound_file_system_keeps_its_files(tmp_path: Path, data: Path) -> None:
     recover(data)
-    recover(data)
+    unpack(data, ["/lib/overlay"], tmp_path)
+    assert (tmp_path / "overlay" / "etc" / "holdfast" / "robot.toml").read_bytes() == ROBOT.read_bytes()
 
 
 def test_a_file_system_that_a_start_would_not_mend_is_noticed(tmp_path: Path, data: Path) -> None:
@@ -254,7 +255,7 @@ def answer_anew(files: Files) -> None:
 
 
 def stop_for_another_reason(files: Files) -> None:
-    """Have the record damaged, which counts as a stop too."""
+    """Have the record changed by somebody, which its checksum tells: a stop is assumed, and it is another one."""
     record = files.folder / "state" / "safety" / "estop.json"
     record.write_text(record.read_text().replace("operator", "temperature"))
 

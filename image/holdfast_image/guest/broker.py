@@ -70,7 +70,7 @@ def forget_summaries(store: Path = _STORE) -> None:
 
 
 def main() -> int:
-    """Write server.conf into the service's run-time directory, readable by the broker's user only."""
+    """Write server.conf into the service's run-time directory, for the broker's user only; forget the summaries."""
     fleet = Path("/etc/holdfast/fleet.conf")
     target = Path("/run/holdfast-nats/server.conf")
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,10 @@ UNITS = INITRD / "systemd/system"
 # What the script tells systemd-repart.
 OPTIONS = "holdfast-repart.env"
 REPART = UNITS / "systemd-repart.service.d/holdfast.conf"
-NAMED = "/dev/disk/by-partlabel/holdfast-data"
+NAMED = "/dev/holdfast-drive/holdfast-data"
+ROOT_ID = "9e972040-e537-27a4-2d9a-ba1573450f8c"
+TREE_ID = "0aa06f1c-5ff4-77a6-2dd4-4e41ef7e1d35"
+ROOT_HASH = f"{ROOT_ID}{TREE_ID}".replace("-", "")
 
 
 def program(folder: Path, name: str, script: str) -> None:
@@ -181,19 +185,19 @@ def slot(
     gpio: str = "exit 1",
     tpm: bool = False,
     secure_boot: bool | None = False,
-    command_line: str = f"roothash={'0' * 64}",
+    command_line: str = f"roothash={ROOT_HASH}",
     noted: Mapping[str, str] | None = None,
+    drives: Sequence[Sequence[str]] = (("vda",),),
 ) -> Decided:
     """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads.
 
-    `noted` is what systemd-boot has noted, by the variable's name.
+    `noted` is what systemd-boot has noted, by the variable's name; `drives` those that the root is on, at each look, of
+    which vda has the data partition.
     """
     (folder / "run").mkdir(parents=True)
-    (folder / "dev/disk/by-partlabel").mkdir(parents=True)
+    (folder / NAMED.lstrip("/")).parent.mkdir(parents=True)
     (folder / "dev/mapper").mkdir()
     (folder / "cmdline").write_text(f"{command_line}\n")
-    if partition is not None:
-        (folder / NAMED.lstrip("/")).touch()
     if tpm:
         (folder / "dev/tpmrm0").touch()
     (folder / "efivars").mkdir()
@@ -211,9 +215,29 @@ def slot(
         None: "-",
     }
     program(bin_folder, "systemd-analyze", f"[ \"$*\" = 'condition {analyze[secure_boot]}' ]")
-    program(bin_folder, "udevadm", "")
-    program(bin_folder, "sleep", f"echo $1 >{folder}/waited")
-    program(bin_folder, "blkid", f"echo {partition or ''}")
+    (folder / "drives").mkdir()
+    for number, found in enumerate(drives):
+        # Of each drive the EFI system partition, root and hash tree; of a stick without Holdfast its only partition.
+        parts = [f"{part} {drive}\n" for drive in found for part in ("c12a7328", ROOT_ID, TREE_ID)]
+        (folder / f"drives/{number}").write_text("".join([" sdz\n", "0fc63daf sdz\n", *parts]))
+    program(
+        bin_folder,
+        "lsblk",
+        f"""case $* in
+        *=PARTUUID,PKNAME) cat {folder}/drives/$(ls {folder}/drives | head -n 1)
+            [ $(ls {folder}/drives | wc -l) = 1 ] || rm {folder}/drives/$(ls {folder}/drives | head -n 1) ;;
+        *=MAJ:MIN\\ /dev/vda) echo 254:0 ;;
+        *=MAJ:MIN\\ /dev/sda) echo 8:0 ;;
+        *=PATH\\ /dev/*) printf '%s\\n' "${{4}}" "${{4}}1" ;;
+        *) exit 1 ;;
+        esac""",
+    )
+    # As the rule of udev does it.
+    link = f"touch {folder}{NAMED}" if partition is not None else ":"
+    linked = f"'trigger --settle /dev/vda /dev/vda1') [ ! -e {folder}/run/holdfast-drive/254:0 ] || {link} ;;"
+    program(bin_folder, "udevadm", f'case "$*" in {linked} esac')
+    program(bin_folder, "sleep", f"echo $1 >>{folder}/waited")
+    program(bin_folder, "blkid", f"for device; do :; done; [ ! -e $device ] || echo {partition or ''}")
     program(bin_folder, "mount", f'echo "$@" >>{folder}/mounts\n[ "$2" = remount,rw ] && exit\n{mount}')
     program(bin_folder, "e2fsck", f"touch {folder}/checked")
     program(bin_folder, "umount", 'rm "$1" && mkdir "$1"')
@@ -224,8 +248,8 @@ def slot(
     places = {
         "/usr/lib/holdfast/encrypted": str(INITRD / "holdfast/encrypted"),
         "/usr/lib/holdfast/open-data": str(bin_folder / "open-data"),
-        "/dev/kmsg": "/proc/self/fd/2",
-        "/dev/disk": str(folder / "dev/disk"),
+        ">/dev/kmsg": f">>{folder}/said",
+        "/dev/holdfast-drive": str(folder / "dev/holdfast-drive"),
         "/dev/mapper": str(folder / "dev/mapper"),
         "/dev/tpmrm0": str(folder / "dev/tpmrm0"),
         "/run": str(folder / "run"),
@@ -301,6 +325,33 @@ def test_what_is_to_be_made_is_encrypted_where_the_drive_was_flashed_so(
 def test_where_it_cannot_be_found_out_nothing_is_made(tmp_path: Path) -> None:
     assert slot(tmp_path, None, "exit 1") == Decided(False, False, False)
     assert "AssertPathExists=/run/holdfast-repart.d\n" in REPART.read_text()
+
+
+def own_drive(folder: Path) -> list[str]:
+    return [file.name for file in (folder / "run/holdfast-drive").iterdir()]
+
+
+def test_the_drive_of_the_root_is_the_robots_own(var: Path, tmp_path: Path) -> None:
+    assert not start(var, tmp_path / "1")
+    assert own_drive(tmp_path / "1") == ["254:0"]
+    mounts = (tmp_path / "1/mounts").read_text().splitlines()
+    assert {mount.split()[-2].removeprefix(str(tmp_path / "1")) for mount in mounts} == {
+        "/dev/holdfast-drive/esp",
+        "/dev/holdfast-data",
+    }
+    assert not slot(tmp_path / "2", "ext4", "exit 1", drives=[("sda",)]).makes, "its data are not on vda"
+    assert own_drive(tmp_path / "2") == ["8:0"]
+
+
+def test_where_two_drives_have_the_same_version_it_waits_until_one_is_taken_out(
+    var: Path, tmp_path: Path
+) -> None:
+    both = ("sda", "vda")
+    assert not start(var, tmp_path / "1", drives=[both, both, (), ("vda", "vdb"), ("vda",)])
+    assert own_drive(tmp_path / "1") == ["254:0"]
+    assert (tmp_path / "1/waited").read_text() == "5\n" * 4
+    said = (tmp_path / "1/said").read_text().splitlines()
+    assert [re.findall(r"\b[sv]d[a-z]\b", line) for line in said] == [["sda", "vda"], ["vda", "vdb"]]
 
 
 def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
@@ -512,7 +563,7 @@ def test_the_reset_of_the_menu_locks_nobody_out(
 
 
 def test_the_option_of_the_kernel_finds_the_partition_closed(tmp_path: Path) -> None:
-    with_option = f"roothash={'0' * 64} systemd.factory_reset=1"
+    with_option = f"roothash={ROOT_HASH} systemd.factory_reset=1"
     slot(tmp_path / "1", "crypto_LUKS", "exit 1")
     assert (tmp_path / "1/dev/mapper/holdfast-data").exists()
     slot(tmp_path / "2", "crypto_LUKS", "exit 1", command_line=with_option)

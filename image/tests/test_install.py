@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,37 @@ def test_the_slot_of_a_damaged_version_is_free_before_anything_is_written(
     assert done == ["1.1.0", "write 1.1.0"]
     assert loader.trials == ["1.1.0"]
     assert loader.damaged() == []
+
+
+def test_only_the_slot_on_the_robots_own_drive_is_made_an_empty_one(
+    update: Path, memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another drive, plugged in, has the same version on it."""
+
+    def listed(drive: str) -> dict[str, object]:
+        labels = ["esp", "holdfast_1.0.0_verity", "holdfast_1.0.0", "holdfast_1.1.0_verity", "holdfast_1.1.0"]
+        parts = [{"partlabel": label, "partn": number} for number, label in enumerate(labels, 1)]
+        return {"partlabel": None, "partn": None, "pkname": None, "name": drive, "children": parts}
+
+    own, other = listed("vda"), listed("sda")
+    programs = {
+        "bootctl": "[ \"$*\" = '--print-root-device --print-root-device' ] && echo /dev/vda",
+        "lsblk": f"""case $* in
+            *\\ /dev/vda) echo '{json.dumps({"blockdevices": [own]})}' ;;
+            *) echo '{json.dumps({"blockdevices": [other, own]})}' ;;
+            esac""",
+        "sfdisk": f'echo "$@" >>{tmp_path}/relabelled',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, script in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    loader = Loader(Installed("1.0.0", running=True), damaged=("1.1.0",))
+    install(update, loader, memory, BOARD, lambda *_: None)
+    options = "--no-reread --no-tell-kernel --part-label"
+    relabelled = (tmp_path / "relabelled").read_text().splitlines()
+    assert relabelled == [f"{options} /dev/vda {number} _empty" for number in (4, 5)]
 
 
 def test_a_refused_install_leaves_the_damaged_version_as_it_is(update: Path, memory: Memory) -> None:

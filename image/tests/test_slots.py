@@ -79,8 +79,8 @@ def test_labels_have_room_for_the_version(kind: str) -> None:
 def test_the_initrd_mounts_what_the_robot_makes() -> None:
     data = definitions(ROBOT)[-1]
     unit = (INITRD / "sysroot-var.mount").read_text()
-    rules = (INITRD.parents[1] / "udev/rules.d/90-holdfast-data.rules").read_text()
-    assert f'ENV{{ID_PART_ENTRY_NAME}}=="{data["Label"]}", ' in rules
+    rules = (INITRD.parents[1] / "udev/rules.d/90-holdfast-drive.rules").read_text()
+    assert f'ENV{{ID_PART_ENTRY_NAME}}=="{data["Label"]}", ENV{{ID_FS_TYPE}}!="crypto_LUKS", ' in rules
     assert f'ENV{{DM_NAME}}=="{data["Label"]}", ' in rules
     assert 'ENV{DM_NAME}=="holdfast-data", OPTIONS+="link_priority=100", SYMLINK+=' in rules, (
         "not a plain one beside it"

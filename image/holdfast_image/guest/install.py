@@ -173,11 +173,12 @@ def _transfer(folder: Path, version: str) -> None:
 def _free(version: str) -> None:
     """Label the partitions of a version as empty: systemd-sysupdate takes a slot with its label for good as it is."""
     failed = f"the damaged slot of version {version} could not be freed"
-    listed = json.loads(_run(["lsblk", "--json", "--output=PARTLABEL,PKNAME,PARTN"], failed))
+    drive = _run(["bootctl", "--print-root-device", "--print-root-device"], failed).strip()
+    listed = json.loads(_run(["lsblk", "--json", "--output=PARTLABEL,PARTN", drive], failed))
     for found in _partitions(listed["blockdevices"]):
         if found["partlabel"] in (f"holdfast_{version}", f"holdfast_{version}_verity"):
             # The drive is in use: the kernel goes on with the table that it knows, where only a label is another one.
-            command = ["sfdisk", "--no-reread", "--no-tell-kernel", "--part-label", f"/dev/{found['pkname']}"]
+            command = ["sfdisk", "--no-reread", "--no-tell-kernel", "--part-label", drive]
             _run([*command, str(found["partn"]), "_empty"], failed)
 
 

@@ -1,0 +1,118 @@
+"""Another drive with Holdfast on it is plugged in at power-on: the robot goes on with its own, or does not start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.session import RELAXED, env_lines
+from holdfast_bench.flashed_drive import DRIVE_BYTES
+from holdfast_bench.qemu import Vm
+from holdfast_bench.vm_session import SLOWER
+from holdfast_image.build import Image, build_image, repository_root
+
+pytestmark = [pytest.mark.vm, pytest.mark.needs("fresh-machine")]
+LIMIT_S = 900.0
+STORED = "/var/lib/holdfast/stored"
+# Of a drive that has started once: the other one has them too.
+ESP, DATA = "esp", "holdfast-data"
+OTHER_VERSION, SAME_VERSION = "other-version.raw", "same-version.raw"
+
+
+def partitions(drive: Path) -> list[dict[str, str]]:
+    told = subprocess.run(["sfdisk", "--json", drive], check=True, capture_output=True, text=True)
+    found: list[dict[str, str]] = json.loads(told.stdout)["partitiontable"]["partitions"]
+    return found
+
+
+def used_drive(image: Image, drive: Path, *, version: str) -> None:
+    """Write the drive of another robot: with data, a stop that was reset and a robot.toml of its own."""
+    shutil.copyfile(image.directory / "image.raw", drive)
+    with drive.open("r+b") as file:
+        file.truncate(DRIVE_BYTES)
+    if version == OTHER_VERSION:
+        for number, partition in enumerate(partitions(drive), 1):
+            if partition["name"] != ESP:
+                other = str(uuid.uuid5(uuid.NAMESPACE_OID, partition["uuid"]))
+                subprocess.run(["sfdisk", "--part-uuid", drive, str(number), other], check=True)
+    table = ["sfdisk", "--append", "--wipe=never", str(drive)]
+    subprocess.run(table, input=f'name="{DATA}"\n', text=True, check=True)
+    (data,) = (partition for partition in partitions(drive) if partition["name"] == DATA)
+    files = drive.with_suffix("")
+    for path in (STORED.removeprefix("/var/"), "lib/overlay/etc/holdfast/robot.toml"):
+        (files / path).parent.mkdir(parents=True, exist_ok=True)
+        (files / path).write_text("another robot's")
+    offset, size = int(data["start"]) * 512, int(data["size"]) * 512
+    options = ["-q", "-F", "-d", str(files), "-E", f"offset={offset}", str(drive), f"{size >> 10}k"]
+    subprocess.run(["mkfs.ext4", *options], check=True)
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="module")
+def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
+    """A robot that was never switched on, and drives of others beside it."""
+    image = build_image(repository_root(Path(__file__).parent))
+    folder = tmp_path_factory.mktemp("second-drive")
+    credentials = {"holdfast.env": env_lines(RELAXED | SLOWER), "holdfast.robot-id": "arm-42"}
+    with Vm(image, folder / "vm", credentials=credentials) as vm:
+        for version in (OTHER_VERSION, SAME_VERSION):
+            used_drive(image, vm.folder / version, version=version)
+        yield vm
+
+
+def is_its_own(vm: Vm) -> bool:
+    """Tell whether versions, data and robot.toml are those of the drive that the root is on."""
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+    root = vm.shell.run("bootctl --print-root-device --print-root-device").stdout.strip()
+    # The EFI system partition is mounted when somebody looks into it.
+    sources = "ls $(bootctl --print-esp-path) >/dev/null; findmnt -no SOURCE /var; findmnt -nt vfat -o SOURCE"
+    used = {
+        vm.shell.run(f"lsblk -nrpo PKNAME {source}").stdout.strip()
+        for source in vm.shell.run(sources).stdout.split()
+    }
+    assert vm.shell.run("lsblk -nro TRAN /dev/sda").stdout.split() == ["usb"], "the other drive is seen"
+    return used == {root} and 'id = "arm-42"' in vm.shell.run("cat /etc/holdfast/robot.toml").stdout
+
+
+def test_a_first_start_makes_data_of_its_own_beside_those_of_another_robot(vm: Vm) -> None:
+    before = sha256(vm.folder / OTHER_VERSION)
+    vm.stick = OTHER_VERSION
+    vm.on()
+    assert is_its_own(vm)
+    assert vm.shell.run(f"ls {STORED}", check=False).stdout == ""
+    vm.shell.run(f"echo mine > {STORED} && sync")
+    vm.cut()
+    assert sha256(vm.folder / OTHER_VERSION) == before
+
+
+def test_what_it_has_stored_is_what_it_goes_on_with(vm: Vm) -> None:
+    before = sha256(vm.folder / OTHER_VERSION)
+    vm.stick = OTHER_VERSION
+    vm.on()
+    assert is_its_own(vm)
+    assert vm.shell.run(f"cat {STORED}").stdout == "mine\n"
+    vm.cut()
+    assert sha256(vm.folder / OTHER_VERSION) == before
+
+
+def test_with_the_same_version_on_both_it_waits_until_one_is_taken_out(vm: Vm) -> None:
+    before = sha256(vm.folder / SAME_VERSION)
+    vm.stick = SAME_VERSION
+    vm.on()
+    vm.console.wait_for("waiting: the same version is on the drives sda vda", LIMIT_S)
+    vm.unplug_stick()
+    vm.wait_for_unit("holdfast-control.service", LIMIT_S)
+    assert vm.shell.run(f"cat {STORED}").stdout == "mine\n"
+    vm.cut()
+    assert sha256(vm.folder / SAME_VERSION) == before

@@ -63,6 +63,24 @@ def read_layout(head: bytes) -> Layout | None:
     return None
 
 
+def name_esp(head: bytes, esp_id: uuid.UUID) -> bytes:
+    """Return the first block of a disk, whose table is intact, with another id of its EFI system partition."""
+    named = bytearray(head)
+    header_bytes, table_sector, entries, entry_bytes = (
+        _HEADER.unpack_from(head, SECTOR_BYTES)[index] for index in (2, 10, 11, 12)
+    )
+    begin = table_sector * SECTOR_BYTES
+    end = begin + entries * entry_bytes
+    for entry in range(begin, end, entry_bytes):
+        if named[entry : entry + 16] == _ESP_TYPE.bytes_le:
+            named[entry + 16 : entry + 32] = esp_id.bytes_le
+    struct.pack_into("<I", named, SECTOR_BYTES + 88, zlib.crc32(named[begin:end]))
+    struct.pack_into("<I", named, SECTOR_BYTES + 16, 0)
+    checksum = zlib.crc32(named[SECTOR_BYTES : SECTOR_BYTES + header_bytes])
+    struct.pack_into("<I", named, SECTOR_BYTES + 16, checksum)
+    return bytes(named)
+
+
 def _partitions(table: bytes, entry_bytes: int) -> list[tuple[uuid.UUID, int]]:
     """Return the type of each partition and where it begins."""
     entries = (_ENTRY.unpack_from(table, begin) for begin in range(0, len(table), entry_bytes))

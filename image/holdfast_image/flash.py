@@ -7,18 +7,20 @@ an old table at the drive's end. A drive on which this was cut off, by whatever,
 2. write the rest, zeros without sending them
 3. read all of it back and compare
 4. write the first-boot configuration into the EFI system partition
-5. write the first block and compare
+5. write the first block and compare; in it the EFI system partition gets an id of its own, by which a robot tells its
+   drive from another one with the same image
 """
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from holdfast_image.card import Card
-from holdfast_image.disk_image import BLOCK_BYTES, DiskImage
+from holdfast_image.disk_image import BLOCK_BYTES, DiskImage, name_esp
 from holdfast_image.errors import FlashError, ImageError
 from holdfast_image.esp import compare_files, write_files
 from holdfast_image.progress import Steps
@@ -82,9 +84,10 @@ def _flash(image: DiskImage, card: Card, files: Mapping[str, bytes], steps: Step
             write_files(card.path, image.layout.esp_offset, files)
             card.flush()
             compare_files(card.path, image.layout.esp_offset, files)
-    card.write(0, image.head)
+    head = name_esp(image.head, uuid.uuid4())
+    card.write(0, head)
     card.flush()
-    if card.read(0, len(image.head)) != image.head:
+    if card.read(0, len(head)) != head:
         raise FlashError(_different(card, 0))
     return written
 

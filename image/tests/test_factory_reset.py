@@ -37,6 +37,8 @@ REPART = UNITS / "systemd-repart.service.d/holdfast.conf"
 NAMED = "/dev/holdfast-drive/holdfast-data"
 ROOT_ID = "9e972040-e537-27a4-2d9a-ba1573450f8c"
 TREE_ID = "0aa06f1c-5ff4-77a6-2dd4-4e41ef7e1d35"
+ESP_ID = "c12a7328-4b1f-4a52-9a5b-1f4b7b0f2a6e"
+PARTITIONS = (ESP_ID, ROOT_ID, TREE_ID)
 ROOT_HASH = f"{ROOT_ID}{TREE_ID}".replace("-", "")
 
 
@@ -187,12 +189,12 @@ def slot(
     secure_boot: bool | None = False,
     command_line: str = f"roothash={ROOT_HASH}",
     noted: Mapping[str, str] | None = None,
-    drives: Sequence[Sequence[str]] = (("vda",),),
+    drives: Sequence[Mapping[str, Sequence[str]]] = ({"vda": PARTITIONS},),
 ) -> Decided:
     """Let the initrd's script find a data partition with this in it, or none, and a line that `gpio` reads.
 
-    `noted` is what systemd-boot has noted, by the variable's name; `drives` those that the root is on, at each look, of
-    which vda has the data partition.
+    `noted` is what systemd-boot has noted, by the variable's name; `drives` the ids of each drive's partitions, at each
+    look. The data partition is on vda.
     """
     (folder / "run").mkdir(parents=True)
     (folder / NAMED.lstrip("/")).parent.mkdir(parents=True)
@@ -217,9 +219,8 @@ def slot(
     program(bin_folder, "systemd-analyze", f"[ \"$*\" = 'condition {analyze[secure_boot]}' ]")
     (folder / "drives").mkdir()
     for number, found in enumerate(drives):
-        # Of each drive the EFI system partition, root and hash tree; of a stick without Holdfast its only partition.
-        parts = [f"{part} {drive}\n" for drive in found for part in ("c12a7328", ROOT_ID, TREE_ID)]
-        (folder / f"drives/{number}").write_text("".join([" sdz\n", "0fc63daf sdz\n", *parts]))
+        lines = [f"{part} {drive}\n" for drive, parts in found.items() for part in parts]
+        (folder / f"drives/{number}").write_text("".join([" \n", "0fc63daf sdz\n", *lines]))
     program(
         bin_folder,
         "lsblk",
@@ -331,7 +332,7 @@ def own_drive(folder: Path) -> list[str]:
     return [file.name for file in (folder / "run/holdfast-drive").iterdir()]
 
 
-def test_the_drive_of_the_root_is_the_robots_own(var: Path, tmp_path: Path) -> None:
+def test_all_is_taken_from_the_drive_of_the_root(var: Path, tmp_path: Path) -> None:
     assert not start(var, tmp_path / "1")
     assert own_drive(tmp_path / "1") == ["254:0"]
     mounts = (tmp_path / "1/mounts").read_text().splitlines()
@@ -339,19 +340,36 @@ def test_the_drive_of_the_root_is_the_robots_own(var: Path, tmp_path: Path) -> N
         "/dev/holdfast-drive/esp",
         "/dev/holdfast-data",
     }
-    assert not slot(tmp_path / "2", "ext4", "exit 1", drives=[("sda",)]).makes, "its data are not on vda"
+    elsewhere = slot(tmp_path / "2", "ext4", "exit 1", drives=[{"sda": PARTITIONS}])
     assert own_drive(tmp_path / "2") == ["8:0"]
+    assert not elsewhere.makes, "what is on vda is not looked at"
 
 
-def test_where_two_drives_have_the_same_version_it_waits_until_one_is_taken_out(
+STARTED_FROM = {"LoaderDevicePartUUID": ESP_ID.upper()}
+FLASHED_ALIKE = ("0f1d6a53-7c0c-4a3e-8f53-3f0a2d1a9b77", ROOT_ID, TREE_ID)
+
+
+def test_of_two_drives_with_the_same_version_it_takes_the_one_it_was_started_from(
     var: Path, tmp_path: Path
 ) -> None:
-    both = ("sda", "vda")
-    assert not start(var, tmp_path / "1", drives=[both, both, (), ("vda", "vdb"), ("vda",)])
+    both = {"sda": FLASHED_ALIKE, "vda": PARTITIONS}
+    assert not start(var, tmp_path / "1", drives=[both], noted=STARTED_FROM)
+    assert own_drive(tmp_path / "1") == ["254:0"]
+    assert not (tmp_path / "1/said").exists()
+
+
+@pytest.mark.parametrize("noted", [STARTED_FROM, {}], ids=["started from one of them", "nobody tells"])
+def test_beside_a_copy_of_its_drive_it_waits_until_one_is_taken_out(
+    var: Path, tmp_path: Path, noted: Mapping[str, str]
+) -> None:
+    copies = [dict.fromkeys(names, PARTITIONS) for names in (("sda", "vda"), ("vda", "vdb"), ("vda",))]
+    looks = [copies[0], copies[0], copies[1], {"vda": (ESP_ID,), "sda": FLASHED_ALIKE[:1]}, copies[2]]
+    assert not start(var, tmp_path / "1", drives=looks, noted=noted)
     assert own_drive(tmp_path / "1") == ["254:0"]
     assert (tmp_path / "1/waited").read_text() == "5\n" * 4
     said = (tmp_path / "1/said").read_text().splitlines()
-    assert [re.findall(r"\b[sv]d[a-z]\b", line) for line in said] == [["sda", "vda"], ["vda", "vdb"]]
+    assert [re.findall(r"\b[sv]d[a-z]\b", line) for line in said] == [["sda", "vda"], ["vda", "vdb"], []]
+    assert "no drive with both" in said[-1]
 
 
 def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:

@@ -12,8 +12,8 @@ from holdfast_image.namespace import Bind, run_in_builder
 
 WRITES = "writes.log"
 """In a machine's folder, what its disk was told, if it logs that: `holdfast_bench.write_log` reads it."""
-STICK = "stick"
-"""What QEMU calls a USB drive that is plugged in."""
+SECOND = "second"
+"""What QEMU calls a second drive."""
 _TO_GUEST = ("-device", "virtio-blk-pci,drive=disk,bootindex=1")
 
 
@@ -46,11 +46,11 @@ def disk_arguments(folder: Path, *, logged: bool) -> list[str]:
     ]
 
 
-def stick_arguments(name: str) -> list[str]:
-    """Return QEMU's options for a USB drive, the raw file `name` in the machine's folder."""
-    drive = f"if=none,id={STICK}-file,file={FOLDER}/{name},format=raw,cache=none"
-    device = f"usb-storage,id={STICK},drive={STICK}-file"
-    return ["-device", "qemu-xhci", "-drive", drive, "-device", device]
+def second_drive_arguments(name: str) -> list[str]:
+    """Return QEMU's options for a second drive that can be taken out, the raw file `name` in the machine's folder."""
+    drive = f"if=none,id={SECOND}-file,file={FOLDER}/{name},format=raw,cache=none"
+    device = f"scsi-hd,id={SECOND},drive={SECOND}-file"
+    return ["-device", "virtio-scsi-pci", "-drive", drive, "-device", device]
 
 
 def _qemu_img(image: Image, folder: Path, command: Sequence[str], binds: Sequence[Bind], what: str) -> None:

@@ -18,7 +18,7 @@ from typing import Literal, Self
 from holdfast_bench.facade import MANAGEMENT, OUTSIDE
 from holdfast_bench.qemu.accelerator import choose_accelerator
 from holdfast_bench.qemu.console import ConsoleLog
-from holdfast_bench.qemu.disk import STICK, copy_disk, disk_arguments, make_overlay, stick_arguments
+from holdfast_bench.qemu.disk import SECOND, copy_disk, disk_arguments, make_overlay, second_drive_arguments
 from holdfast_bench.qemu.errors import MachineError
 from holdfast_bench.qemu.platform import platform_of
 from holdfast_bench.qemu.process import FOLDER, IMAGE, SAVED, TPM_SOCKET, QemuProcess, credential_arguments
@@ -77,8 +77,8 @@ class Vm:
         """What the guest is told at its next power-on."""
         self.command_line = ""
         """What somebody adds to the kernel's command line in the boot loader's menu, at the next power-on."""
-        self.stick = ""
-        """Name of the raw file in the folder that is plugged in as a USB drive at the next power-on."""
+        self.second_drive = ""
+        """Name of the raw file in the folder that is plugged in as another drive at the next power-on."""
         self.logs_writes = False
         """Whether all that is written to the disk is logged from the next power-on (`WRITES` in the folder)."""
         self._processors = processors
@@ -212,14 +212,14 @@ class Vm:
         self._require_link(name)
         self._running().monitor.execute("set_link", name=name, up=up)
 
-    def unplug_stick(self) -> None:
-        """Take the USB drive out, for the next power-on too.
+    def unplug_second_drive(self) -> None:
+        """Take the second drive out, for the next power-on too.
 
         Raises:
             MachineError: there is none, or the machine is off.
         """
-        self._running().monitor.execute("device_del", id=STICK)
-        self.stick = ""
+        self._running().monitor.execute("device_del", id=SECOND)
+        self.second_drive = ""
 
     def press(self, key: str) -> None:
         """Press a key of the keyboard and let go of it; it has the name that QEMU gives it (`spc`, `down`, `ret`).
@@ -313,7 +313,7 @@ class Vm:
             *self._firmware(),
             *self._tpm_arguments(),
             *disk_arguments(self.folder, logged=self.logs_writes),
-            *(stick_arguments(self.stick) if self.stick else ()),
+            *(second_drive_arguments(self.second_drive) if self.second_drive else ()),
             # Management: nothing but ssh from the host.
             *("-netdev", f"user,id={MANAGEMENT},net=10.0.2.0/24,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
             *("-device", f"virtio-net-pci,netdev={MANAGEMENT},mac=52:54:00:00:02:0f"),

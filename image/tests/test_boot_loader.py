@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -154,6 +155,27 @@ def test_the_initrd_withdraws_no_version_for_one_that_cannot_be_started(
     running = boot.folder / "holdfast_1.0.0.efi"
     asked = subprocess.run(["sh", "-c", f'esp={esp}; {asks}\nother_version "$1"', "sh", running], check=False)
     assert (asked.returncode == 0) is there
+
+
+@pytest.mark.parametrize(
+    ("read", "damaged"),
+    [("exit 0", False), ("exit 1", True), ("sleep 100", False)],
+    ids=["whole", "damaged", "slow"],
+)
+def test_a_slot_is_damaged_if_it_cannot_be_read_and_not_if_that_takes_long(
+    tmp_path: Path, read: str, damaged: bool
+) -> None:
+    script = SLOT.read_text()
+    (asks,) = re.findall(r"^is_damaged\(\) .*?^}$", script, re.MULTILINE | re.DOTALL)
+    (slower,) = re.findall(r"^slower=\d+", script, re.MULTILINE)
+    assert " 15m " in asks
+    (tmp_path / "dd").write_text(f"#!/bin/sh\n{read}\n")
+    (tmp_path / "dd").chmod(0o755)
+    asks = asks.replace(" 15m ", " 0.5 ").replace("/usr/lib/systemd/systemd-veritysetup", "true")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    program = f"root= tree= roothash= {slower}; {asks}\nis_damaged"
+    asked = subprocess.run(["sh", "-c", program], env={"PATH": path}, check=False)
+    assert (asked.returncode == 0) is damaged
 
 
 def test_what_an_installation_has_left_of_a_version_is_removed(esp: Path) -> None:

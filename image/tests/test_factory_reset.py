@@ -369,7 +369,7 @@ def test_beside_a_copy_of_its_drive_it_waits_until_one_is_taken_out(
     assert (tmp_path / "1/waited").read_text() == "5\n" * 4
     said = (tmp_path / "1/said").read_text().splitlines()
     assert [re.findall(r"\b[sv]d[a-z]\b", line) for line in said] == [["sda", "vda"], ["vda", "vdb"], []]
-    assert "no drive with both" in said[-1]
+    assert "no drive has both" in said[-1]
 
 
 def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
@@ -379,6 +379,14 @@ def test_after_the_data_partition_is_mounted_nobody_can_have_its_key() -> None:
     assert "--pcr=15 " in opening
     assert "AssertPathExists=/run/holdfast-data-open\n" in (UNITS / "sysroot-var.mount").read_text()
     assert "--tpm2-pcrs=7+15 " in REPART.read_text()
+
+
+def test_time_that_the_initrd_takes_is_no_time_in_which_a_drive_is_missing() -> None:
+    assert "TimeoutStartSec=infinity\n" in (UNITS / "holdfast-slot.service").read_text()
+    for device, service in (("dev-mapper-root", "slot"), (r"dev-holdfast\x2ddata", "open-data")):
+        assert (
+            f"After=holdfast-{service}.service\n" in (UNITS / f"{device}.device.d/holdfast.conf").read_text()
+        )
 
 
 def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:

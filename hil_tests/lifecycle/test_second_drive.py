@@ -1,4 +1,4 @@
-"""Another drive with Holdfast on it is plugged in at power-on: the robot goes on with its own, or does not start."""
+"""Another drive with Holdfast on it is plugged in at power-on: the robot takes its own, or waits."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import subprocess
 import uuid
@@ -13,24 +11,20 @@ from pathlib import Path
 import pytest
 
 from holdfast.session import RELAXED, env_lines
+from holdfast_bench.data_partition import data_partition
 from holdfast_bench.flashed_drive import DRIVE_BYTES
 from holdfast_bench.qemu import Vm
 from holdfast_bench.vm_session import SLOWER
 from holdfast_image.build import Image, build_image, repository_root
 from holdfast_image.disk_image import BLOCK_BYTES, name_esp
+from holdfast_image.payload import sha256_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.needs("fresh-machine")]
 LIMIT_S = 900.0
 STORED = "/var/lib/holdfast/stored"
-ESP, DATA = "esp", "holdfast-data"
+DATA = "holdfast-data"
 # Drives of other robots with the same version: as they are flashed, and one that somebody has copied with all ids.
 FLASHED, COPIED = "flashed.raw", "copied.raw"
-
-
-def partitions(drive: Path) -> list[dict[str, str]]:
-    told = subprocess.run(["sfdisk", "--json", drive], check=True, capture_output=True, text=True)
-    found: list[dict[str, str]] = json.loads(told.stdout)["partitiontable"]["partitions"]
-    return found
 
 
 def used_drive(image: Image, drive: Path) -> None:
@@ -44,19 +38,15 @@ def used_drive(image: Image, drive: Path) -> None:
             file.write(name_esp(head, uuid.uuid4()))
     table = ["sfdisk", "--append", "--wipe=never", str(drive)]
     subprocess.run(table, input=f'name="{DATA}"\n', text=True, check=True)
-    (data,) = (partition for partition in partitions(drive) if partition["name"] == DATA)
+    data = data_partition(drive)
+    assert data is not None
     files = drive.with_suffix("")
     for path in (STORED.removeprefix("/var/"), "lib/overlay/etc/holdfast/robot.toml"):
         (files / path).parent.mkdir(parents=True, exist_ok=True)
         (files / path).write_text("another robot's")
-    offset, size = int(data["start"]) * 512, int(data["size"]) * 512
-    options = ["-q", "-F", "-d", str(files), "-E", f"offset={offset}", str(drive), f"{size >> 10}k"]
+    place = (f"offset={data.offset_bytes}", str(drive), f"{data.size_bytes >> 10}k")
+    options = ["-q", "-F", "-d", str(files), "-E", *place]
     subprocess.run(["mkfs.ext4", *options], check=True)
-
-
-def sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +75,7 @@ def is_its_own(vm: Vm) -> bool:
 
 
 def test_a_first_start_makes_data_of_its_own_beside_those_of_another_robot(vm: Vm) -> None:
-    before = sha256(vm.folder / FLASHED)
+    before = sha256_of(vm.folder / FLASHED)
     vm.second_drive = FLASHED
     vm.on()
     assert is_its_own(vm)
@@ -93,11 +83,11 @@ def test_a_first_start_makes_data_of_its_own_beside_those_of_another_robot(vm: V
     assert vm.shell.run(f"ls {STORED}", check=False).stdout == ""
     vm.shell.run(f"echo mine > {STORED} && sync")
     vm.cut()
-    assert sha256(vm.folder / FLASHED) == before
+    assert sha256_of(vm.folder / FLASHED) == before
 
 
 def test_beside_a_copy_of_its_drive_it_waits_until_one_is_taken_out(vm: Vm) -> None:
-    before = sha256(vm.folder / COPIED)
+    before = sha256_of(vm.folder / COPIED)
     vm.second_drive = COPIED
     vm.command_line = "systemd.default_device_timeout_sec=60"
     vm.on()
@@ -108,4 +98,4 @@ def test_beside_a_copy_of_its_drive_it_waits_until_one_is_taken_out(vm: Vm) -> N
     assert is_its_own(vm)
     assert vm.shell.run(f"cat {STORED}").stdout == "mine\n"
     vm.cut()
-    assert sha256(vm.folder / COPIED) == before
+    assert sha256_of(vm.folder / COPIED) == before

@@ -66,9 +66,7 @@ def read_layout(head: bytes) -> Layout | None:
 def name_esp(head: bytes, esp_id: uuid.UUID) -> bytes:
     """Return the first block of a disk, whose table is intact, with another id of its EFI system partition."""
     named = bytearray(head)
-    header_bytes, table_sector, entries, entry_bytes = (
-        _HEADER.unpack_from(head, SECTOR_BYTES)[index] for index in (2, 10, 11, 12)
-    )
+    _, _, header_bytes, *_, table_sector, entries, entry_bytes, _ = _HEADER.unpack_from(head, SECTOR_BYTES)
     begin = table_sector * SECTOR_BYTES
     end = begin + entries * entry_bytes
     for entry in range(begin, end, entry_bytes):

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from programs import program
 
 from holdfast_image.errors import UsageError
 from holdfast_image.guest.boot_loader import running_version
@@ -169,12 +170,11 @@ def test_a_slot_is_damaged_if_it_cannot_be_read_and_not_if_that_takes_long(
     (asks,) = re.findall(r"^is_damaged\(\) .*?^}$", script, re.MULTILINE | re.DOTALL)
     (slower,) = re.findall(r"^slower=\d+", script, re.MULTILINE)
     assert " 15m " in asks
-    (tmp_path / "dd").write_text(f"#!/bin/sh\n{read}\n")
-    (tmp_path / "dd").chmod(0o755)
+    program(tmp_path, "dd", read)
     asks = asks.replace(" 15m ", " 0.5 ").replace("/usr/lib/systemd/systemd-veritysetup", "true")
     path = f"{tmp_path}:{os.environ['PATH']}"
-    program = f"root= tree= roothash= {slower}; {asks}\nis_damaged"
-    asked = subprocess.run(["sh", "-c", program], env={"PATH": path}, check=False)
+    asks = f"root= tree= roothash= {slower}; {asks}\nis_damaged"
+    asked = subprocess.run(["sh", "-c", asks], env={"PATH": path}, check=False)
     assert (asked.returncode == 0) is damaged
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from programs import program
 
 from holdfast_image.cli import image
 from holdfast_image.drives import (
@@ -125,9 +126,7 @@ def machine_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def plug(*entries: Entry) -> None:
         listing = tmp_path / "listing.json"
         listing.write_text(json.dumps({"blockdevices": list(entries)}))
-        program = tmp_path / "lsblk"
-        program.write_text(f"#!/bin/sh\nexec /bin/cat {listing}\n")
-        program.chmod(0o755)
+        program(tmp_path, "lsblk", f"exec /bin/cat {listing}")
         monkeypatch.setenv("PATH", str(tmp_path))
 
     return plug

@@ -16,6 +16,7 @@ from typing import Any
 import click.testing
 import pytest
 from answering_core import answering_core
+from programs import program
 
 from holdfast.errors import RefusedError
 from holdfast.modes import MOVING
@@ -40,14 +41,6 @@ TREE_ID = "0aa06f1c-5ff4-77a6-2dd4-4e41ef7e1d35"
 ESP_ID = "c12a7328-4b1f-4a52-9a5b-1f4b7b0f2a6e"
 PARTITIONS = (ESP_ID, ROOT_ID, TREE_ID)
 ROOT_HASH = f"{ROOT_ID}{TREE_ID}".replace("-", "")
-
-
-def program(folder: Path, name: str, script: str) -> None:
-    """Put a program into a folder for PATH."""
-    folder.mkdir(exist_ok=True)
-    file = folder / name
-    file.write_text(f"#!/bin/sh\n{script}\n")
-    file.chmod(0o755)
 
 
 # The command
@@ -387,6 +380,15 @@ def test_time_that_the_initrd_takes_is_no_time_in_which_a_drive_is_missing() -> 
         assert (
             f"After=holdfast-{service}.service\n" in (UNITS / f"{device}.device.d/holdfast.conf").read_text()
         )
+
+
+def test_where_no_drive_is_the_robots_own_nothing_is_waited_for(tmp_path: Path) -> None:
+    script = (INITRD / "holdfast/open-data").read_text().replace("/run/", f"{tmp_path}/run/")
+    program(tmp_path / "bin", "open-data", script)
+    program(tmp_path / "bin", "udevadm", f"touch {tmp_path}/waited")
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    assert subprocess.run([tmp_path / "bin/open-data"], env={"PATH": path}, check=False).returncode == 1
+    assert not (tmp_path / "waited").exists()
 
 
 def test_nothing_looks_at_the_data_partition_before_it_is_the_new_one() -> None:

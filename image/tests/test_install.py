@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from disk_images import EFI_PROGRAMS
+from programs import program
 
 from holdfast.errors import RefusedError
 from holdfast_image.guest.install import LIST, install
@@ -122,10 +123,8 @@ def test_only_the_slot_on_the_robots_own_drive_is_made_an_empty_one(
             esac""",
         "sfdisk": f'echo "$@" >>{tmp_path}/relabelled',
     }
-    (tmp_path / "bin").mkdir()
     for name, script in programs.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
+        program(tmp_path / "bin", name, script)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     loader = Loader(Installed("1.0.0", running=True), damaged=("1.1.0",))
     install(update, loader, memory, BOARD, lambda *_: None)

@@ -86,6 +86,9 @@ def test_the_initrd_mounts_what_the_robot_makes() -> None:
         "not a plain one beside it"
     )
     assert rules.count('SYMLINK+="holdfast-data"\n') == 2
+    others, own = rules.split('TEST!="/run/holdfast-drive/$env{ID_PART_ENTRY_DISK}", GOTO="end"\n')
+    assert "ID_PART_ENTRY_NAME" not in others
+    assert '\nOPTIONS+="link_priority=50"\n' in own, "root and hash tree have the same ids on another drive"
     assert "What=/dev/holdfast-data\n" in unit
     assert f"Type={data['Format']}\n" in unit
     for link in (INITRD / "initrd-root-fs.target.requires").iterdir():

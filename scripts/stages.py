@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -54,7 +55,7 @@ class Stage:
     commands: Callable[[], list[Command]]
     environment: dict[str, str] = field(default_factory=dict)
     at_once: bool = False
-    """Whether its commands run side by side: those that no other work on this machine can disturb."""
+    """Whether its commands run side by side: those that bear another one beside them."""
     limit_s: float | None = None
     """After which one of its commands is taken for one that hangs, and killed."""
 
@@ -208,6 +209,20 @@ def pytest(name: str, *arguments: str) -> Command:
     return tool("pytest", f"--junit-xml={LOGS / name}.xml", *arguments)
 
 
+def python_stage() -> list[Command]:
+    """Return all Python tests, in two halves that take about as long: most of them wait for processes they start."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    robots = ("runtime/tests", "ota/tests")
+    # pytest ignores no folder of `testpaths`: whatever the first half does not name is named here.
+    others = [folder for folder in settings["testpaths"] if folder not in robots]
+    # A test that hangs fails, with what each thread waits for. The slowest takes half a minute.
+    limit = "--timeout=300"
+    return [
+        pytest("python-robots", limit, *robots),
+        pytest("python-others", limit, *others, f"--ignore={MUTATION_TESTS}"),
+    ]
+
+
 STAGES: tuple[Stage, ...] = (
     Stage("format", "lint", "Format of Python and C++", "quick", format_stage),
     Stage("ruff", "lint", "Findings in Python", "quick", lambda: [tool("ruff", "check", ".")]),
@@ -228,8 +243,8 @@ STAGES: tuple[Stage, ...] = (
         "python",
         "Python tests",
         "quick",
-        # A test that hangs fails, with what each thread waits for. The slowest takes half a minute.
-        lambda: [pytest("python", "--timeout=300", f"--ignore={MUTATION_TESTS}")],
+        python_stage,
+        at_once=True,
         limit_s=45 * 60,
     ),
     Stage("image", "image", "Image build", "image", lambda: [tool("holdfast", "image", "build")]),

@@ -39,7 +39,10 @@ class Card:
             if error.errno == errno.EBUSY:
                 raise DriveError(f"{path} is in use by another program; end that first") from error
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise HostError(f"this user may not write to {path}; run it with sudo") from error
+                raise HostError(
+                    f"this user may not write to {path}; run it with sudo "
+                    "--preserve-env=HOLDFAST_FLEET_URL,HOLDFAST_WIFI_PASSWORD"
+                ) from error
             raise DriveError(f"{path} cannot be written: {error.strerror}; use another drive") from error
         # Page-aligned, as O_DIRECT wants it.
         self._buffer = mmap.mmap(-1, BLOCK_BYTES)

@@ -117,7 +117,11 @@ def first_boot(
         # A release lets no root in; its bench variant does.
         told.add("ssh.authorized_keys.root", lines)
         told.summary += [f"ssh key {fingerprint}" for _, fingerprint in keys]
-    if nats is not None:
+    else:
+        told.summary.append("no ssh key, so nobody can log in")
+    if nats is None:
+        told.summary.append("no fleet")
+    else:
         told.add("holdfast.fleet-url", checked_leaf_url(nats))
         told.summary.append(f"fleet {_without_password(nats)}")
     if wifi is not None:

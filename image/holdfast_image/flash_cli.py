@@ -90,7 +90,8 @@ def flash_command(
 ) -> None:
     """Erase DEVICE, write IMAGE (raw, or compressed with zstd) to it and compare what it then holds.
 
-    The other options make a first-boot configuration, which the robot applies by itself.
+    The other options make a first-boot configuration, which the robot applies by itself. sudo forgets what is in the
+    environment, unless it is told: sudo --preserve-env=HOLDFAST_FLEET_URL,HOLDFAST_WIFI_PASSWORD.
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong option or place.
 
@@ -115,8 +116,9 @@ def flash_command(
             refuse_drive_in_use(drive, system_numbers())
             refuse_unfit_drive(drive, disk_image.layout.size_bytes)
             with Card(drive.path, drive.size_bytes) as card:
+                _describe(drive, told)
                 if not yes:
-                    _ask(drive, disk_image, told)
+                    _ask(drive, disk_image)
                 with _stopped_by_signals():
                     written = flash(disk_image, card, files, steps)
     except ImageError as error:
@@ -183,7 +185,7 @@ def _described(drive: BlockDevice, system: set[str]) -> dict[str, object]:
     }
 
 
-def _ask(drive: BlockDevice, disk_image: DiskImage, told: FirstBoot) -> None:
+def _describe(drive: BlockDevice, told: FirstBoot) -> None:
     removable = "removable" if drive.removable else "NOT removable: a drive of this computer"
     click.echo(f"{drive.path}: {drive.name}, {decimal(drive.size_bytes)}, {removable}", err=True)
     for part in drive.children:
@@ -191,6 +193,9 @@ def _ask(drive: BlockDevice, disk_image: DiskImage, told: FirstBoot) -> None:
         click.echo(f"  {part.path}: {found}, {decimal(part.size_bytes)}", err=True)
     for line in told.summary:
         click.echo(f"first boot: {line}", err=True)
+
+
+def _ask(drive: BlockDevice, disk_image: DiskImage) -> None:
     size = decimal(disk_image.layout.size_bytes)
     question = f"Everything on {drive.path} will be lost. Erase it and write {disk_image.path.name} ({size})?"
     try:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from holdfast_image.errors import UsageError
 from holdfast_image.first_boot import Wifi, checked_host_name, checked_leaf_url, first_boot
 from holdfast_image.guest.factory_reset import RESET_LINE
-from holdfast_image.guest.firstboot import wifi_configuration
+from holdfast_image.guest.firstboot import fleet_configuration, wifi_configuration
 
 ROOT = Path(__file__).parents[2]
 ARM = ROOT / "examples/robots/arm.toml"
@@ -55,6 +55,12 @@ def test_person_sees_the_key_and_no_password(key: Path) -> None:
     assert "secret" not in summary
 
 
+def test_what_a_robot_lacks_to_be_reached_is_told(key: Path) -> None:
+    assert first_boot("arm-02").summary[1:] == ["no ssh key, so nobody can log in", "no fleet"]
+    reached = first_boot("arm-02", [key.with_suffix(".pub")], URL).summary
+    assert not [line for line in reached if line.startswith("no ")]
+
+
 @settings(deadline=None)
 @given(name=st.text(max_size=70) | st.from_regex(r"[a-z0-9-]{1,66}", fullmatch=True))
 def test_host_name_is_one_label_of_rfc_1123(name: str) -> None:
@@ -79,11 +85,26 @@ def test_leaf_url(url: str) -> None:
     [
         *("", "hub:7422", "http://hub", "nats-leaf://", "nats-leaf://u:secret@:7422", 'nats://a"b'),
         *("nats-leaf://hub:port", "nats-leaf://hub:70000", "nats-leaf://hub:0", "nats-leaf://[::1"),
+        *(
+            f"nats-leaf://u:secret{refused}@hub:7422"
+            for refused in ("^", "<", "%ss", "%2", "ä", "/", "\\", "#")
+        ),
     ],
 )
-def test_malformed_leaf_url_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="fleet URL"):
+def test_malformed_leaf_url_is_refused_and_its_password_not_told(url: str) -> None:
+    with pytest.raises(UsageError, match="fleet URL") as refusal:
         checked_leaf_url(url)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("password", [*"!$&'()*+,;=:@-._~", "a%20b", "%c3%a4", "%5E", "$HOME", "0"])
+def test_the_broker_takes_every_password_that_is_taken_here(password: str, tmp_path: Path) -> None:
+    url = checked_leaf_url(f"nats-leaf://robot:{password}@127.0.0.1:7422")
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text(fleet_configuration(url))
+    command = ["nats-server", "-t", "--config", str(configuration)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_private_key_is_refused(key: Path) -> None:
@@ -167,7 +188,7 @@ def test_robot_is_told_the_key_of_a_wifi_and_not_its_password(ssid: str, passwor
     assert json.loads(told.credentials["holdfast.wifi"]) == {"ssid": ssid, "psk": psk, "country": "DE"}
     assert wifi_configuration(told.credentials["holdfast.wifi"]), "the robot takes what it is told"
     assert password not in str(told)
-    assert told.summary == [f"Wi-Fi {ssid!r}, country DE"]
+    assert told.summary[-1] == f"Wi-Fi {ssid!r}, country DE"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_drive_holds_the_image(size: int, image_file: Path, loop_drive: LoopMake
     result = flashed(image_file, device, "--yes", "--json")
     assert result.exit_code == 0, result.output
     assert is_flashed(content(device), image_file.read_bytes())
+    assert "first boot: no fleet" in result.stderr
     said = json.loads(result.stdout)
     assert (said["device"], said["size_bytes"]) == (str(device), SIZE)
     assert said["sent_bytes"] < SIZE - MIB, "zeros are not sent"

@@ -28,7 +28,10 @@ from holdfast_image.errors import UsageError
 
 # As in holdfast.config, whose import would cost a small board seconds of its boot.
 ROBOT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_LEAF_URL = re.compile(r"(?:nats-leaf|nats|tls|ws|wss)://[^\s\"]+")
+# What Go's net/url takes: with another character nats-server refuses its whole configuration.
+_LEAF_URL = re.compile(
+    r"(?:nats-leaf|nats|tls|ws|wss)://(?:(?:[\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+@)?[\w.~:\[\]/-]+", re.ASCII
+)
 _PSK = re.compile(r"[0-9a-f]{64}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _LONGEST_SSID_BYTES = 32
@@ -112,7 +115,10 @@ def fleet_configuration(url: str) -> str:
         UsageError: `url` is not a leaf node URL.
     """
     if not _LEAF_URL.fullmatch(url):
-        raise UsageError(f"fleet URL {url!r}: expected nats-leaf://user:password@host:port")
+        raise UsageError(
+            "fleet URL: expected nats-leaf://user:password@host:port; in user and password write a character other "
+            "than letters, digits and -._~!$&'()*+,;=:@ as %XX, its bytes in hexadecimal (a space is %20, ^ is %5E)"
+        )
     return f"leafnodes {{\n  remotes = [ {{ url: {json.dumps(url)} }} ]\n}}\n"
 
 

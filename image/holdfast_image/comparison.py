@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from holdfast_image.errors import ImageFileError, UsageError
+from holdfast_image.errors import HostError, ImageFileError, UsageError
 from holdfast_image.image_files import MODIFICATION_TIME, READERS, Attributes, Files
 from holdfast_image.partitions import Partition, PartitionTable, file_system, read_partitions
+from holdfast_image.payload import FOLDER as UPDATE
 from holdfast_image.progress import Steps
 
 # What is inside another artefact comes before it, so that the first difference told is nearest to its cause. The
@@ -87,7 +88,7 @@ def compare_images(a: Path, b: Path, steps: Steps) -> Comparison:
 
     Raises:
         UsageError: one is a folder and the other a file, or a folder holds no image.
-        HostError: a program that reads file systems is missing.
+        HostError: a program that reads file systems is missing, or there is no room for the files in TMPDIR.
         ImageFileError: a file system is damaged.
     """
     pairs = list(_pairs(a, b))
@@ -111,7 +112,8 @@ def _pairs(a: Path, b: Path) -> Iterator[tuple[str, Path, Path]]:
     if not a.is_dir():
         yield a.name if a.name == b.name else f"{a.name} and {b.name}", a, b
         return
-    names = {file.name for folder in (a, b) for file in folder.glob("image.*")} - {_RECORD}
+    found = (file for folder in (a, b) for files in ("image.*", f"{UPDATE}/*") for file in folder.glob(files))
+    names = {str(file.relative_to(a if file.is_relative_to(a) else b)) for file in found} - {_RECORD}
     for folder in (a, b):
         if not (folder / "image.raw").is_file():
             raise UsageError(f"there is no image.raw in {folder}; name a folder of `holdfast image build`")
@@ -187,8 +189,14 @@ def _partition_differences(
 
 
 def _in_folder(read: Callable[[Path, Partition, Path], Files], image: Path, partition: Partition) -> Files:
-    with tempfile.TemporaryDirectory(prefix="holdfast-verify-") as folder:
-        return read(image, partition, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="holdfast-verify-") as folder:
+            return read(image, partition, Path(folder))
+    except OSError as error:
+        raise HostError(
+            f"the files of {image} cannot be read ({error}); they take as much room in {tempfile.gettempdir()} as they "
+            "have, so set TMPDIR to a folder with more room"
+        ) from error
 
 
 def file_differences(a: Files, b: Files) -> list[tuple[str, str]]:

@@ -53,7 +53,7 @@ class Owner:
         """Make a key without a password and its certificate: owner.key and owner.pem in `folder`.
 
         Raises:
-            UsageError: there is one already.
+            UsageError: there is one already, or `folder` cannot be made.
             HostError, SigningError: it cannot be made.
         """
         owner = cls(folder / "owner.key", folder / "owner.pem")
@@ -61,7 +61,10 @@ class Owner:
             raise UsageError(
                 f"there is a key in {folder} already; robots that know it start nothing without it"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made ({error.strerror}); name another folder") from error
         common_name = re.sub(r"([\\/+])", r"\\\1", name)
         with tempfile.TemporaryDirectory(prefix=".holdfast-key-", dir=folder) as scratch:
             key, certificate = Path(scratch) / "key", Path(scratch) / "certificate"

@@ -40,9 +40,10 @@ def verify_command(a: Path, b: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
+        width = max(len(artefact.name) for artefact in found.artefacts)
         for artefact in found.artefacts:
             told = artefact.sha256[0] if artefact.equal else "different"
-            click.echo(f"{artefact.name:16} {told}")
+            click.echo(f"{artefact.name:{width}} {told}")
         if found.differences:
             more = len(found.differences) - 1
             click.echo(f"first difference: {found.differences[0]}")

@@ -168,6 +168,14 @@ def test_a_certificate_has_the_name_that_was_given(tmp_path: Path, name: str) ->
     assert shown == f"subject=CN={name}"
 
 
+def test_a_place_for_a_key_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    with pytest.raises(UsageError, match=r"cannot be made .*name another folder"):
+        Owner.make(file, "owner")
+    assert file.read_text() == "kept"
+
+
 def test_a_key_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SigningError, match="openssl failed"):
         Owner.make(tmp_path, "x" * 65)

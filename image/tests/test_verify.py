@@ -98,6 +98,37 @@ def test_two_equal_builds(first: Path, tmp_path: Path) -> None:
     assert (said["ok"], said["differences"]) == (True, [])
 
 
+def test_what_robots_install_is_compared_too(first: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(first.parent, second)
+    for build, content in ((first.parent, b"root\0"), (second, b"root\1")):
+        (build / "update").mkdir()
+        (build / "update/holdfast_1.0.0.efi").write_bytes(b"kernel")
+        (build / "update/holdfast_1.0.0.root.raw").write_bytes(content)
+    said = verified(first.parent, second, code=1)
+    assert said["differences"] == [
+        {
+            "artefact": "update/holdfast_1.0.0.root.raw",
+            "why": "the first other byte is 4",
+            "partition": None,
+            "path": None,
+        }
+    ]
+
+
+def test_a_folder_without_room_for_the_files_of_a_disk_is_named(
+    first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = make_disk(
+        tmp_path / "second/image.raw", tmp_path, lambda tree: (tree / "etc/new").write_text("x")
+    )
+    full = tmp_path / "no-folder"
+    monkeypatch.setattr("tempfile.tempdir", str(full))
+    result = CliRunner().invoke(image, ["verify", str(first), str(second), "--json"])
+    assert result.exit_code == 1
+    assert "set TMPDIR to a folder with more room" in json.loads(result.stdout)["error"]
+
+
 CHANGES: dict[str, tuple[Change, str, str]] = {
     "content": (
         lambda tree: (tree / "etc/hostname").write_text("other\n"),

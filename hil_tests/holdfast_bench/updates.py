@@ -20,6 +20,7 @@ from holdfast_bench.robot import PYTHON
 from holdfast_bench.vm_session import HOST_FROM_INSIDE
 from holdfast_image.guest.install import LIST
 from holdfast_image.guest.version_files import VersionFile
+from holdfast_image.payload import sha256_of
 
 SUPERBLOCK = 1024 + 64
 """A byte of the root file system that is read at every boot."""
@@ -86,6 +87,13 @@ class Updated:
                 f"for file in {files}; do {_FETCH} {url}/$file $file; done",
                 limit_s=_LIMIT_S,
             )
+
+    def install_from(self, folder: Path) -> dict[str, Any]:
+        """Let the robot fetch a version from this workstation and install it; the answer may be a refusal."""
+        with _served(folder) as url:
+            command = f"holdfast os install {url} --sha256 {sha256_of(folder / LIST)} --json"
+            done = self.shell.run(command, check=False, limit_s=2 * _LIMIT_S)
+        return dict(json.loads(done.stdout))
 
     def install(self) -> dict[str, Any]:
         """Install what was fetched; the answer may be a refusal."""

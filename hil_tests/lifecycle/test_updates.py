@@ -46,8 +46,7 @@ class Robot(Updated):
 
     def get(self, version: str) -> dict[str, Any]:
         """Fetch a version and install it."""
-        self.fetch(self.folder / version)
-        return self.install()
+        return self.install_from(self.folder / version)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ SOURCES = (
     "image/holdfast_image/__init__.py",
     "image/holdfast_image/errors.py",
     "image/holdfast_image/guest",
+    "image/holdfast_image/progress.py",
     "hil_tests/holdfast_bench/__init__.py",
     "hil_tests/holdfast_bench/guest",
 )

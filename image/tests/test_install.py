@@ -149,8 +149,14 @@ def test_what_was_left_of_the_version_is_gone_before_it_is_written(update: Path,
     assert seen == [["1.1.0"]]
 
 
-def test_a_newer_version_is_installed(update: Path, memory: Memory) -> None:
+def test_a_newer_version_is_installed_and_what_takes_long_is_told(
+    update: Path, memory: Memory, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert installed(update, memory) == [(update, "1.1.0")]
+    said = capsys.readouterr()
+    assert "comparing version 1.1.0 with its list" in said.err
+    assert "writing version 1.1.0 into the slot that does not run" in said.err
+    assert said.out == ""
 
 
 def changed_list(**changes: object) -> Callable[[Path], None]:
@@ -174,8 +180,8 @@ def changed_list(**changes: object) -> Callable[[Path], None]:
         (lambda update: (update / "holdfast_1.1.0.efi").unlink(), "No such file"),
         (changed_list(sha256={}), "holdfast_1.1.0.efi is not in update.json"),
         (
-            lambda update: (update / "holdfast_1.1.0+3.efi").touch(),
-            "holdfast_1.1.0+3.efi is not in update.json",
+            lambda update: (update / "holdfast_1.0.0.efi").touch(),
+            "holdfast_1.0.0.efi is not in update.json, so it is of another version; remove the folder",
         ),
     ],
 )
@@ -183,6 +189,13 @@ def test_refused_folders(update: Path, memory: Memory, change: Callable[[Path], 
     change(update)
     with pytest.raises(RefusedError, match=re.escape(why)):
         installed(update, memory)
+
+
+def test_no_folder(tmp_path: Path, memory: Memory) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(RefusedError, match=re.escape(f"there is no update.json in {place}")):
+            installed(place, memory)
 
 
 def test_refused_where_the_boot_loader_is_not_known_to_count(update: Path, tmp_path: Path) -> None:

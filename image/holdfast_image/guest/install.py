@@ -1,7 +1,7 @@
 """Installs a version from a folder into the slot that does not run.
 
-The folder is the `update/` of a build. Who puts it on the robot has verified where it comes from; here it is only
-compared with its own list, so that a copy that was damaged on the way is not installed.
+The folder is the `update/` of a build. Who puts it on the robot has verified where it comes from, or names the SHA-256
+of its list; here it is only compared with that list, so that a copy that was damaged on the way is not installed.
 
 Refused is what could leave the robot without a version to go back to: a boot loader that nobody has seen count, a
 trial that is still under way, a version that has failed before, one for another board, an older one, one without a
@@ -24,6 +24,7 @@ from typing import Any
 from holdfast.errors import RefusedError
 from holdfast_image.guest.boot_loader import BootLoader
 from holdfast_image.guest.versions import Memory
+from holdfast_image.progress import Steps
 
 LIST = "update.json"
 VERSION = re.compile(r"\d+(\.\d+){1,3}")
@@ -50,7 +51,7 @@ class Update:
         try:
             told: dict[str, Any] = json.loads((folder / LIST).read_text())
             update = cls(folder, str(told["version"]), str(told["board"]), dict(told["sha256"]))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise RefusedError(
                 f"there is no {LIST} in {folder}; name the folder `update` of a build"
             ) from error
@@ -60,6 +61,18 @@ class Update:
             raise RefusedError(f"{folder / LIST} names the version {update.version!r}; fetch it again")
         return update
 
+    def require_list(self, sha256: str) -> None:
+        """Refuse another list than the one with this SHA-256 in hexadecimal digits.
+
+        Raises:
+            RefusedError: it is another one.
+        """
+        found = hashlib.sha256((self.folder / LIST).read_bytes()).hexdigest()
+        if found != sha256.lower():
+            raise RefusedError(
+                f"{LIST} has the SHA-256 {found}, not {sha256}; compare it with `sha256sum update/{LIST}` of the build"
+            )
+
     def compare(self) -> None:
         """Compare every file with the list, and the list with what systemd-sysupdate would find.
 
@@ -68,7 +81,9 @@ class Update:
         """
         for file in sorted(self.folder.glob("holdfast_*")):
             if file.name not in self.sha256:
-                raise RefusedError(f"{file} is not in {LIST}; fetch the version again")
+                raise RefusedError(
+                    f"{file} is not in {LIST}, so it is of another version; remove the folder and fetch this one again"
+                )
         for name, wanted in self.sha256.items():
             file = self.folder / Path(name).name
             try:
@@ -141,6 +156,7 @@ def install(
     board: str,
     transfer: Callable[[Path, str], None] | None = None,
     free: Callable[[str], None] | None = None,
+    steps: Steps | None = None,
 ) -> str:
     """Install what is in `folder`; returns its version, which the next reboot tries.
 
@@ -150,16 +166,19 @@ def install(
     Raises:
         RefusedError: it is not to be installed, or that failed; the running version is as it was.
     """
+    steps = steps or Steps()
     update = Update.read(folder)
     require_installable(update, loader, memory, board)
-    update.compare()
+    with steps.step(f"comparing version {update.version} with its list"):
+        update.compare()
     if loader.starts_only_signed():
         update.require_signature()
     for damaged in loader.damaged():
         (free or _free)(damaged)
         loader.forget_damaged(damaged)
     loader.forget_installed(update.version)
-    (transfer or _transfer)(update.folder, update.version)
+    with steps.step(f"writing version {update.version} into the slot that does not run"):
+        (transfer or _transfer)(update.folder, update.version)
     loader.begin_trial(update.version)
     return update.version
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from holdfast.command import console, fail, json_option, print_json
-from holdfast.errors import HoldfastError, RefusedError
+from holdfast.errors import ConfigError, HoldfastError, RefusedError
 from holdfast_image.errors import ImageError
 from holdfast_image.guest import factory_reset
 from holdfast_image.guest.boot_loader import boot_loader, system_partition
-from holdfast_image.guest.install import install
+from holdfast_image.guest.fetch import fetched
+from holdfast_image.guest.install import LIST, Update, install, require_installable
 from holdfast_image.guest.systemd_boot import secure_boot
 from holdfast_image.guest.versions import robot_memory
+from holdfast_image.progress import Steps
 
 _BOARD = Path("/usr/lib/holdfast/board")
 # What the initrd opens an encrypted data partition as.
@@ -99,15 +102,33 @@ def _told_of(line: factory_reset.ResetLine) -> str:
 
 
 @operating_system.command("install")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source")
+@click.option("--sha256", metavar="HEX", help="SHA-256 of the version's update.json; an address needs it.")
 @json_option
-def install_command(folder: Path, as_json: bool) -> None:
-    """Install the version in FOLDER (`update` of a build) into the other slot; the next reboot tries it.
+def install_command(source: str, sha256: str | None, as_json: bool) -> None:
+    """Install the version in SOURCE (`update` of a build) into the other slot; the next reboot tries it.
+
+    SOURCE is a folder, or the address of one on a web server. What is fetched is held against --sha256, as
+    `sha256sum update/update.json` tells it beside the build.
 
     Example: holdfast os install /var/tmp/update
     """
     with _refusals(as_json):
-        version = install(folder, boot_loader(), robot_memory(), _BOARD.read_text().strip())
+        is_address = source.startswith(("http://", "https://"))
+        if is_address and sha256 is None:
+            raise ConfigError(
+                f"whoever answers at {source} could give this robot another system; add --sha256, as "
+                f"`sha256sum update/{LIST}` tells it beside the build"
+            )
+        loader, memory, board, steps = boot_loader(), robot_memory(), _BOARD.read_text().strip(), Steps()
+        place: AbstractContextManager[Path] = nullcontext(Path(source))
+        if is_address and sha256 is not None:
+            accept = partial(require_installable, loader=loader, memory=memory, board=board)
+            place = fetched(source, sha256, accept, steps)
+        with place as folder:
+            if sha256 is not None:
+                Update.read(folder).require_list(sha256)
+            version = install(folder, loader, memory, board, steps=steps)
     if as_json:
         print_json({"version": version})
     else:

@@ -85,4 +85,15 @@ def _stage_outcomes(db: Database) -> None:
     db.table("stage_outcomes").create_index(["deployment"])
 
 
-STEPS: list[Callable[[Database], None]] = [_initial, _stage_outcomes]
+def _order_and_room(db: Database) -> None:
+    """Which controller proved good last, whatever the clock says; and of tasks only what is still to be known."""
+    db.table("controllers").add_column("good_order", int)
+    db.execute(
+        "update controllers set good_order = (select count(*) from controllers as other "
+        "where other.last_known_good <= controllers.last_known_good) where last_known_good is not null"
+    )
+    db.table("tasks").create_index(["state"])
+    db.execute("update tasks set payload = '{}' where state = 'done'")
+
+
+STEPS: list[Callable[[Database], None]] = [_initial, _stage_outcomes, _order_and_room]

@@ -28,6 +28,7 @@ TaskState = Literal["queued", "running", "done"]
 Result = TypeVar("Result")
 
 _KEPT_CONTROLLERS = 100
+_KEPT_RESULTS = 1000
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -121,7 +122,7 @@ class Store:
         """Return the controller that most recently ran through its watch and is not faulted."""
         return next(
             self._controllers(
-                "last_known_good is not null and state != 'faulted' and sha256 != ? order by last_known_good desc",
+                "good_order is not null and state != 'faulted' and sha256 != ? order by good_order desc",
                 [besides],
             ),
             None,
@@ -188,7 +189,12 @@ class Store:
     def mark_controller_good(self, sha256: str) -> None:
         """Record that this controller ran through its watch."""
         with self._transaction() as db:
-            db.execute("update controllers set last_known_good = ? where sha256 = ?", [now(), sha256])
+            # The order is not that of the times: a robot's clock may go back.
+            db.execute(
+                "update controllers set last_known_good = ?, "
+                "good_order = (select coalesce(max(good_order), 0) + 1 from controllers) where sha256 = ?",
+                [now(), sha256],
+            )
 
     def mark_controller_faulted(self, sha256: str, fault: str) -> None:
         """Record that this controller failed: it is never restored by itself."""
@@ -290,10 +296,18 @@ class Store:
             row["attempts"],
         )
 
-    def finish_task(self, task: str, result: dict[str, Any]) -> None:
-        """Record the result and that the task is done, at once or not at all."""
+    def put_back_task(self, task: str) -> None:
+        """Queue a task again that could not be run, as if it had not been taken."""
         with self._transaction() as db:
-            db.table("tasks").update(task, {"state": "done", "changed": now()})
+            db.execute(
+                "update tasks set state = 'queued', attempts = attempts - 1, changed = ? where id = ?",
+                [now(), task],
+            )
+
+    def finish_task(self, task: str, result: dict[str, Any]) -> None:
+        """Record the result and that the task is done, at once or not at all; of the task its id stays."""
+        with self._transaction() as db:
+            db.table("tasks").update(task, {"state": "done", "payload": "{}", "changed": now()})
             db.table("results").insert({"task": task, "payload": json.dumps(result), "finished": now()})
 
     def unpublished_result(self) -> ResultRecord | None:
@@ -305,9 +319,14 @@ class Store:
         return ResultRecord(row[0], row[1].encode()) if row else None
 
     def mark_result_published(self, task: str) -> None:
-        """Record that the stream has confirmed the result of this task."""
+        """Record that the stream has confirmed the result of this task, and forget the oldest of those."""
         with self._transaction() as db:
             db.execute("update results set published = ? where task = ?", [now(), task])
+            db.execute(
+                "delete from results where published is not null and "
+                "number <= (select max(number) from results) - ?",
+                [_KEPT_RESULTS],
+            )
 
     def task_counts(self) -> dict[str, int]:
         """Return the number of tasks in each state, and of results not yet published."""

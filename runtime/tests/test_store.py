@@ -72,6 +72,23 @@ def test_last_known_good_is_never_a_faulted_one(store: Store) -> None:
     assert (faulted.state, faulted.fault) == ("faulted", "trap: unreachable")
 
 
+def test_what_proved_good_last_is_known_though_the_clock_went_back(store: Store) -> None:
+    for sha256 in (SHA, OTHER):
+        stage(store, sha256)
+        store.mark_controller_good(sha256)
+    with sqlite3.connect(store.path) as other:
+        other.execute(
+            "update controllers set last_known_good = '2099-01-01T00:00:00.000+00:00' where sha256 = ?", [SHA]
+        )
+    good = store.last_known_good()
+    assert good is not None
+    assert good.sha256 == OTHER
+    store.mark_controller_good(SHA)
+    again = store.last_known_good()
+    assert again is not None
+    assert again.sha256 == SHA
+
+
 def test_deploying_a_faulted_controller_again_is_a_fresh_start(store: Store) -> None:
     stage(store, SHA)
     store.mark_controller_faulted(SHA, "trap")
@@ -134,6 +151,49 @@ def test_an_interrupted_task_runs_again_and_is_counted(store: Store) -> None:
     again = store.take_task(fleet_link=False)
     assert again is not None
     assert again.attempts == 2
+
+
+def test_a_task_that_is_put_back_is_the_next_one_and_was_not_tried(store: Store) -> None:
+    for task in ("t1", "t2"):
+        store.add_task(task, "status_report", {}, requires_fleet=False)
+    store.take_task(fleet_link=False)
+    store.put_back_task("t1")
+    again = store.take_task(fleet_link=False)
+    assert again is not None
+    assert (again.id, again.attempts) == ("t1", 1)
+
+
+def test_of_a_task_that_is_done_only_its_id_takes_room(store: Store) -> None:
+    store.add_task("t1", "deploy", {"source": "x" * 1_000_000}, requires_fleet=False)
+    store.take_task(fleet_link=False)
+    store.finish_task("t1", {"ok": True})
+    with sqlite3.connect(store.path) as other:
+        assert other.execute("select length(payload) from tasks").fetchone()[0] < 10
+    assert not store.add_task("t1", "deploy", {}, requires_fleet=False)
+
+
+def test_of_published_results_the_newest_stay_and_of_others_all(store: Store) -> None:
+    for number in range(1005):
+        task = f"t{number}"
+        store.add_task(task, "status_report", {}, requires_fleet=False)
+        store.finish_task(task, {"ok": True})
+        if number != 1:
+            store.mark_result_published(task)
+    with sqlite3.connect(store.path) as other:
+        kept = [row[0] for row in other.execute("select task from results order by number")]
+    assert kept == ["t1", *(f"t{number}" for number in range(5, 1005))]
+
+
+def test_looking_for_a_task_reads_no_tasks_that_are_done(store: Store) -> None:
+    with sqlite3.connect(store.path) as other:
+        for statement in (
+            "select id from tasks where state = 'queued' and requires_fleet = 0 order by rowid limit 1",
+            "select state, count(*) from tasks group by state",
+        ):
+            plan = [row[3] for row in other.execute(f"explain query plan {statement}")]
+            assert len(plan) == 1
+            assert "USING" in plan[0]
+            assert "INDEX" in plan[0]
 
 
 def test_end_and_result_are_one_step(store: Store) -> None:
@@ -225,6 +285,35 @@ def test_a_database_of_the_first_schema_is_taken_along(tmp_path: Path) -> None:
     rejected, active = Store.open(path).stage_outcomes()
     assert (rejected["deployment"], rejected["channel"], rejected["tick"]) == ("d1", "elbow", 130)
     assert (active["sha256"], active["result"], active["message"]) == ("s2", "active", None)
+
+
+def test_a_database_of_the_second_schema_keeps_what_proved_good(tmp_path: Path) -> None:
+    path = tmp_path / "worker.db"
+    second = sqlite3.connect(path)
+    for step in STEPS[:2]:
+        step(Database(second))
+    second.execute("pragma user_version = 2")
+    for sha256, good in ((SHA, "2026-02-01"), (OTHER, "2026-01-01"), ("c" * 64, None)):
+        second.execute(
+            "insert into controllers (sha256, name, version, source, state, added, changed, last_known_good, cwasm) "
+            "values (?, 'n', '1', x'00', 'inactive', 't', 't', ?, '/c')",
+            [sha256, good],
+        )
+    second.execute("insert into tasks values ('old', 'deploy', '{\"a\": 1}', 0, 'done', 1, 't', 't')")
+    second.execute("insert into tasks values ('new', 'deploy', '{\"a\": 2}', 0, 'queued', 0, 't', 't')")
+    second.commit()
+    second.close()
+    store = Store.open(path)
+    newest = store.last_known_good()
+    assert newest is not None
+    assert newest.sha256 == SHA
+    before = store.last_known_good(besides=SHA)
+    assert before is not None
+    assert before.sha256 == OTHER
+    task = store.take_task(fleet_link=False)
+    assert task is not None
+    assert (task.id, task.payload) == ("new", {"a": 2})
+    store.close()
 
 
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:

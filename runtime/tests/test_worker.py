@@ -132,6 +132,16 @@ def steps(robot: HostSession) -> list[str]:
         return [row[0] for row in db.execute("select step from deployments order by id")]
 
 
+def verification_below(directory: Path) -> int | None:
+    """Return the number of the process that verifies a candidate staged below a directory."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (place / "cmdline").read_text(errors="replace")
+            if command.partition("\0")[0].endswith("holdfast-verify") and str(directory) in command:
+                return int(place.name)
+    return None
+
+
 # --- what a fleet sees -------------------------------------------------------------------------------------------
 
 
@@ -282,6 +292,60 @@ def test_a_new_core_gets_its_controller_back_and_does_not_move(on_robot: OnRobot
         assert latched["safety"]["cause"] == "core_lost"
         await robot.target.reset()
         await arm(robot)
+
+    on_robot(scenario)
+
+
+def test_a_core_that_restarts_while_a_candidate_is_verified_gets_its_controller_back(
+    on_robot: OnRobot,
+) -> None:
+    slow_and_bad = wat("(drop (i32.const 1))" * 15_000 + "unreachable")
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        deploying = asyncio.create_task(robot.target.deploy("bad", "1", slow_and_bad))
+
+        async with asyncio.timeout(PATIENCE_S):
+            while (verifying := verification_below(robot.state_directory)) is None:
+                await asyncio.sleep(0)  # it takes a tenth of a second
+        os.kill(verifying, signal.SIGSTOP)
+        await restart(robot, "control")
+        await status_where(
+            robot, "the worker to see the new core", lambda s: s["control"].get("cycle", 0) > 3000
+        )
+        assert controller(await robot.target.status()) == {}
+        os.kill(verifying, signal.SIGCONT)
+        with pytest.raises(RejectedError):
+            await deploying
+        await status_where(robot, "the controller back", lambda s: controller(s).get("name") == "sine")
+
+    on_robot(scenario)
+
+
+def test_a_controller_that_could_not_be_restored_is_not_forgotten(on_robot: OnRobot) -> None:
+    """Another version of the system, to which this robot goes back, may be able to."""
+
+    async def scenario(robot: HostSession) -> None:
+        await robot.target.deploy("sine", "1", SINE)
+        sha256 = controller(await robot.target.status())["sha256"]
+        (robot.state_directory / "controllers" / f"{sha256}.cwasm").write_bytes(b"of another core")
+        with sqlite3.connect(robot.state_directory / "worker.db") as db:
+            db.execute("update controllers set source = ?", [b"(module)"])
+        await restart(robot, "control")
+        await status_where(
+            robot, "the worker to see the new core", lambda s: s["control"].get("cycle", 0) > 3000
+        )
+
+        async def tried() -> bool:
+            return steps(robot)[-1] == "failed"
+
+        await eventually("the restore to fail", tried)
+        seen = (await robot.target.status())["control"]["cycle"]
+        await status_where(robot, "the next look", lambda s: s["control"].get("cycle", 0) > seen + 3000)
+        with worker_database(robot) as db:
+            assert db.execute("select sha256 from controllers where state = 'active'").fetchall() == [
+                (sha256,)
+            ]
 
     on_robot(scenario)
 

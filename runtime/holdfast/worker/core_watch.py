@@ -93,8 +93,8 @@ class CoreWatch:
             await self._note_rollback(status["boot_id"], rolled_back)
         if controller is not None:
             await self._note(status["boot_id"], controller, status["lifecycle"]["watch"])
-        await self._deployer.reconcile(status, first_meeting=first_meeting)
-        self._boot_id = status["boot_id"]
+        if await self._deployer.reconcile(status, first_meeting=first_meeting):
+            self._boot_id = status["boot_id"]
 
     async def _note_fault(self, boot_id: Any, failed: dict[str, Any]) -> None:
         key = f"{boot_id}:{failed['generation']}"

@@ -28,7 +28,6 @@ from holdfast.worker.verify import Verifier
 
 _log = logging.getLogger("deploy")
 
-MAX_SOURCE_BYTES = 4 << 20
 FINAL_STEPS = frozenset(
     {"active", "rejected", "failed", "interrupted", "unloaded", "restored", "faulted", "good", "rolled_back"}
 )
@@ -55,6 +54,8 @@ class Deployer:
         self._run_directory = run_directory
         self._directory = state_directory / "controllers"
         self._turn = asyncio.Lock()
+        # Whether the core of now ever had a controller: if not, nobody has unloaded one.
+        self._was_loaded = False
         self.in_progress: str | None = None
         """Name of the controller that is being deployed, if any."""
 
@@ -112,14 +113,6 @@ class Deployer:
         self, deployment: str, sha256: str, name: str, version: str, source: bytes, origin: str
     ) -> dict[str, Any]:
         """Return the report of the verification and what became of the trial."""
-        if len(source) > MAX_SOURCE_BYTES:
-            raise RejectedError(
-                {
-                    "ok": False,
-                    "stage": "compile",
-                    "error": f"the source has {len(source)} bytes, more than {MAX_SOURCE_BYTES}; make it smaller",
-                }
-            )
         cwasm, report = await self._verify(sha256, source)
         await self._store(
             self._store.store.stage_controller,
@@ -145,13 +138,11 @@ class Deployer:
     async def _sweep(self) -> None:
         """Remove the files of controllers that the store no longer remembers."""
         known = await self._store(self._store.store.controller_digests)
-        for file in self._directory.glob("*.cwasm"):
-            if file.stem not in known:
-                file.unlink(missing_ok=True)
+        await asyncio.to_thread(_remove_others, self._directory, known)
 
     async def _verify(self, sha256: str, source: bytes) -> tuple[Path, dict[str, Any]]:
         """Verify in a directory of its own; what passed is renamed into place, whole and on disk."""
-        staging = Path(tempfile.mkdtemp(prefix="staging-", dir=self._directory))
+        staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="staging-", dir=self._directory))
         try:
             source_file, out = staging / "source", staging / "candidate.cwasm"
             await asyncio.to_thread(source_file.write_bytes, source)
@@ -175,14 +166,16 @@ class Deployer:
             await self._forget_active()
             await self._journal(uuid.uuid4().hex, active.sha256 if active else "", origin, "unloaded")
 
-    async def reconcile(self, status: dict[str, Any], *, first_meeting: bool) -> None:
+    async def reconcile(self, status: dict[str, Any], *, first_meeting: bool) -> bool:
         """Make core and store agree: restore after a restart of the core, else learn what the core has.
 
-        Does nothing while a deployment is under way; that one will leave both in agreement.
+        False, and nothing is done, while a deployment is under way: if that one fails, a new core is still to be met.
         """
         if self._turn.locked():
-            return
+            return False
         async with self._exclusively(None):
+            if first_meeting:
+                self._was_loaded = False
             loaded = status.get("controller")
             active = await self._store(self._store.store.active_controller)
             if first_meeting:
@@ -195,12 +188,15 @@ class Deployer:
                     await self._trials.end(int(candidate["generation"]))
             if loaded is None and first_meeting:
                 await self._restore()
-            elif loaded is None and active is not None:
+            elif loaded is None and active is not None and self._was_loaded:
                 _log.warning("%s was unloaded by somebody else", active.name)
                 await self._forget_active()
                 await self._journal(uuid.uuid4().hex, active.sha256, "control.sock", "unloaded")
-            elif loaded is not None and loaded["state"] != "faulted":
-                await self._adopt(loaded["sha256"], active)
+            elif loaded is not None:
+                self._was_loaded = True
+                if loaded["state"] != "faulted":
+                    await self._adopt(loaded["sha256"], active)
+        return True
 
     async def _adopt(self, sha256: str, active: ControllerRecord | None) -> None:
         """The core has another controller than the store remembers: a worker was killed between the two."""
@@ -311,6 +307,7 @@ class Deployer:
         return True
 
     async def _remember_active(self, sha256: str) -> None:
+        self._was_loaded = True
         await self._store(self._store.store.activate_controller, sha256)
         await self._store(self._store.store.remember, _WANTED, "yes")
 
@@ -338,6 +335,12 @@ def _later(time: str, reference: str) -> bool:
         return datetime.fromisoformat(time) >= datetime.fromisoformat(reference)
     except (ValueError, TypeError):
         return True
+
+
+def _remove_others(directory: Path, known: set[str]) -> None:
+    for file in directory.glob("*.cwasm"):
+        if file.stem not in known:
+            file.unlink(missing_ok=True)
 
 
 def _move_durably(source: Path, target: Path) -> None:

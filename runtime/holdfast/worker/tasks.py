@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import nats.errors
 import nats.js.errors
@@ -26,6 +26,7 @@ from holdfast.worker.deploy import Deployer
 from holdfast.worker.messages import DeployRequest, MessageError, TaskMessage, parse
 
 _log = logging.getLogger("tasks")
+T = TypeVar("T")
 
 _BATCH = 10
 _FETCH_S = 5.0
@@ -116,7 +117,7 @@ class Tasks:
 
     async def run(self) -> None:
         """Run queued tasks, at most `[worker] max_tasks` at once, until cancelled."""
-        again = await self._store(self._store.store.requeue_interrupted_tasks)
+        again = await self._until_stored(self._store.store.requeue_interrupted_tasks)
         if again:
             _log.warning("%d interrupted task(s) run again", again)
         async with asyncio.TaskGroup() as group:
@@ -125,21 +126,42 @@ class Tasks:
 
     async def _run_one_after_the_other(self) -> None:
         while True:
-            try:
-                task = await self._store(self._store.store.take_task, fleet_link=self._link.up)
-                if task is not None:
-                    result = await self._result_of(task)
-                    await self._store(self._store.store.finish_task, task.id, result)
-                    self._results.set()
-                    continue
-            except StoreError as error:
-                _log.error("%s", error)
+            task = await self._until_stored(self._store.store.take_task, fleet_link=self._link.up)
+            if task is not None:
+                await self._run_to_its_end(task)
+                continue
             self._wake.clear()
             try:
                 async with asyncio.timeout(_RETRY_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass  # the link may be up by now
+
+    async def _run_to_its_end(self, task: TaskRecord) -> None:
+        try:
+            result = await self._result_of(task)
+        except StoreError as error:
+            _log.error("task %s is run again: %s", task.id, error)
+            await self._until_stored(self._store.store.put_back_task, task.id)
+            await asyncio.sleep(_RETRY_S)
+            return
+        await self._until_stored(self._store.store.finish_task, task.id, result)
+        self._results.set()
+
+    async def _until_stored(self, method: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Call a method of the store until the disk takes it.
+
+        A task that was done and is not known to be would be done again at the next start, after newer ones.
+        """
+        complaint = ""
+        while True:
+            try:
+                return await self._store(method, *arguments, **named)
+            except StoreError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    _log.error("%s; trying again", complaint)
+            await asyncio.sleep(_RETRY_S)
 
     async def _result_of(self, task: TaskRecord) -> dict[str, Any]:
         outcome: dict[str, Any]

@@ -30,7 +30,7 @@ class Verifier:
         arguments: list[str | Path] = ["--config", self._config_file, "--source", source, "--out", out]
         if trace:
             trace_file = out.with_suffix(".trace")
-            trace_file.write_text(json.dumps({"states": trace}), encoding="utf-8")
+            await asyncio.to_thread(trace_file.write_text, json.dumps({"states": trace}), encoding="utf-8")
             arguments += ["--trace", trace_file]
         process = await asyncio.create_subprocess_exec(
             # Dies with the worker: a verification that nobody waits for only takes time from the next one.

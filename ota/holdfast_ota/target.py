@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 
 from packaging.version import InvalidVersion, Version
 
-MAX_CONTROLLER_BYTES = 4 << 20
-"""What a robot's deployer takes (holdfast.worker.deploy)."""
+MAX_CONTROLLER_BYTES = 1 << 20
+"""What a robot's verification takes (`kMaxSourceBytes`, runtime/control/src/wasm)."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Root
 
+from holdfast.places import executable
 from holdfast_ota.errors import PublishError, Reason, RefusalError
 from holdfast_ota.fetch import FolderFetcher
 from holdfast_ota.mirror import mirror
 from holdfast_ota.repository import Expiry, Repository
-from holdfast_ota.target import Kind, Target, next_version, parse_version
+from holdfast_ota.target import MAX_CONTROLLER_BYTES, Kind, Target, next_version, parse_version
 from holdfast_ota.trust import Offer, TrustedRepository, rollout_slot
 
+ARM = Path(__file__).parents[2] / "examples/robots/arm.toml"
 STEPS_OF_A_PUBLISH = 4  # target, delegated role, snapshot, timestamp
 
 
@@ -249,3 +251,17 @@ def test_a_damaged_repository_is_named_and_not_signed_over(repository: Repositor
     (repository.metadata / "timestamp.json").write_text("{")
     with pytest.raises(PublishError, match=r"timestamp\.json is damaged"):
         repository.publish(Kind.CONTROLLER, "motion", b"x")
+
+
+def test_what_may_be_published_is_what_a_robots_verification_takes(tmp_path: Path) -> None:
+    """A version that every robot rejects would be bad for good there."""
+
+    def complaint(size: int) -> str:
+        source = tmp_path / "source"
+        source.write_bytes(b" " * size)
+        places = ("--config", ARM, "--source", source, "--out", tmp_path / "out")
+        command = [str(executable("holdfast-verify")), *map(str, places)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    assert "the limit is" in complaint(MAX_CONTROLLER_BYTES + 1)
+    assert "the limit is" not in complaint(MAX_CONTROLLER_BYTES)

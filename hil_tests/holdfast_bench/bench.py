@@ -52,6 +52,10 @@ class Bench(ABC):
         """Its supply."""
         self.before_cut: Callable[[], None] | None = None
         """Called before the supply goes: the last chance to read what the robot has not yet written to its disk."""
+        self.name = "unnamed"
+        """What its bench file calls it."""
+        self.probe = "none"
+        """Which probe stands beside the robot."""
         self._ready = False
 
     @property
@@ -74,13 +78,14 @@ class Bench(ABC):
         """
 
     def identity(self) -> dict[str, str]:
-        """Return what exactly is tested, and on what: image, kernel, back end, commit of the sources, probe."""
+        """Return what exactly is tested, and on what: bench, image, kernel, back end, commit, probe."""
         return {
+            "bench": self.name,
             "image": self._image(),
             "kernel": self.robot.shell.run("uname -r").stdout.strip(),
             "back end": self._back_end(),
             "commit": _commit(),
-            "probe": "none",
+            "probe": self.probe,
         }
 
     @abstractmethod

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from holdfast.toml_positions import KeyPath, key_lines, line_of
 from holdfast_bench.qemu.platform import VIRTUAL_BOARDS, platform_of
-from holdfast_bench.result import BenchError
+from holdfast_bench.result import BenchError, NotOfferedError
 from holdfast_image.build import repository_root
 
 Capability = Literal[
@@ -84,6 +84,8 @@ class BenchFile(BaseModel):
     """Of a virtual robot: whose image it runs, one of `VIRTUAL_BOARDS`."""
     robot: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+\.toml$")] | None = None
     """The file of examples/robots that a board is set up as: scenario files for that robot can be played on it."""
+    probe: Annotated[str, StringConstraints(pattern=r"^/\S+$")] | None = None
+    """Serial port of the probe beside the robot; each run begins by asking it for its firmware."""
     labgrid: LabgridSettings | None = None
 
     @model_validator(mode="after")
@@ -91,6 +93,11 @@ class BenchFile(BaseModel):
         if (self.back_end == "labgrid") != (self.labgrid is not None):
             raise ValueError(
                 'the table [labgrid] and back_end = "labgrid" belong together; add or remove one'
+            )
+        if ("probe" in self.capabilities) != (self.probe is not None):
+            raise ValueError(
+                'the capability "probe" and its port, probe = "/dev/serial/by-id/...", belong together; '
+                "add or remove one"
             )
         if self.robot is not None and self.is_virtual_robot:
             raise ValueError("a virtual machine becomes the robot that a scenario asks for; remove robot")
@@ -124,9 +131,21 @@ class BenchFile(BaseModel):
         return self.back_end == "qemu" or "fresh-machine" in self.capabilities
 
     @property
+    def keeps_deadlines(self) -> bool:
+        """Whether late cycles are the robot's own fault: the host stops a virtual one as it pleases, with KVM too."""
+        return not self.is_virtual_robot
+
+    @property
     def starts_from_saved_state(self) -> bool:
         """Whether a robot is a matter of seconds, so that each test gets its own."""
         return "saved-state" in self.capabilities
+
+    def described(self, *, virtual_time: bool) -> dict[str, str | bool]:
+        """Return what a result tells of the bench on which it was measured."""
+        if virtual_time:
+            # One machine of our own, whichever bench file allows it.
+            return {"bench": "virtual-time", "back_end": "qemu", "keeps_deadlines": True}
+        return {"bench": self.name, "back_end": self.back_end, "keeps_deadlines": self.keeps_deadlines}
 
     def lacks(self, needed: frozenset[str]) -> list[str]:
         """Return what of `needed` this bench does not offer, sorted."""
@@ -136,10 +155,12 @@ class BenchFile(BaseModel):
         """Refuse `what` on a bench that cannot do it.
 
         Raises:
-            BenchError: names what of `needed` it does not offer.
+            NotOfferedError: names what of `needed` it does not offer.
         """
         if lacking := self.lacks(needed):
-            raise BenchError(f"the bench {self.name} does not offer {', '.join(lacking)}, which {what} needs")
+            raise NotOfferedError(
+                f"the bench {self.name} does not offer {', '.join(lacking)}, which {what} needs"
+            )
 
 
 def benches_folder() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.command import errors as terminal
 from holdfast_bench.bench import Bench
 from holdfast_bench.result import BenchError
 
@@ -25,7 +26,11 @@ def run(bench: Bench, count: int = COUNT) -> dict[str, Any]:
     Raises:
         BenchError: the core did not come to stay at once, so that its last start is not that of the boot.
     """
-    boots = [_boot(bench) for _ in range(count)]
+    boots = []
+    for number in range(1, count + 1):
+        terminal.print(f"boot {number} of {count}")
+        boots.append(_boot(bench))
+        terminal.print("  the loop ran after {loop_s} s, {used_mib} MiB in use".format(**boots[-1]))
     return {
         "boots": boots,
         "loop_s": max(boot["loop_s"] for boot in boots),

@@ -33,7 +33,7 @@ from holdfast_bench.play_scenario import needs, play_real, play_virtual
 from holdfast_bench.probe.driver import Probe
 from holdfast_bench.probe.errors import ProbeError
 from holdfast_bench.report.cli import compare, report
-from holdfast_bench.result import BenchError, write_result
+from holdfast_bench.result import BenchError, failure_kept, write_result
 from holdfast_bench.scenarios import find_scenario, scenario_files
 from holdfast_bench.vm_bench import VmBench
 from holdfast_image.errors import ImageError
@@ -61,6 +61,8 @@ class Scenario:
     virtual_time: Callable[[Length], Result] | None = None
     needs: frozenset[str] = frozenset()
     """What the bench must offer in real time, besides a booted robot."""
+    on_robot: bool = True
+    """False: it runs on this machine, whatever the bench."""
 
     @property
     def clocks(self) -> list[str]:
@@ -131,6 +133,7 @@ SCENARIOS = {
     "tick": Scenario(
         "cost of a controller's tick and of the loop's cycle, plotted: build/bench.json",
         lambda _chosen, _length: tick.run(),
+        on_robot=False,
     ),
     power_cut.NAME: Scenario(
         "200 power cuts while writing, deploying and booting: it always boots and loses nothing acknowledged",
@@ -257,17 +260,22 @@ def run_(
         chosen = load_bench_file(bench_file or default_bench())
         virtual_time = virtual_time or chosen.clock == "virtual"
         chosen.require(frozenset({"virtual-time"}) if virtual_time else scenario.needs, name)
+        header: Result = {"scenario": name, "clock": "virtual" if virtual_time else "real"}
+        if scenario.on_robot:
+            header |= chosen.described(virtual_time=virtual_time)
         if virtual_time:
             if scenario.virtual_time is None:
                 raise click.UsageError(f"{name} runs in real time only; leave out --virtual-time")
-            result = scenario.virtual_time(length)
+            with failure_kept(name, header):
+                result = scenario.virtual_time(length)
         else:
             if scenario.real_time is None:
                 raise click.UsageError(f"{name} means nothing in an emulator's real time; add --virtual-time")
-            result = scenario.real_time(chosen, length)
+            with failure_kept(name, header):
+                result = scenario.real_time(chosen, length)
     except (BenchError, HoldfastError, ImageError) as error:
         _fail(name, error, as_json)
-    result = {"scenario": name, "clock": "virtual" if virtual_time else "real", **result}
+    result = header | result
     path = write_result(name, result)
     if as_json:
         print_json(result)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from holdfast.command import errors as terminal
+from holdfast.errors import HoldfastError
+from holdfast_bench.one_by_one import one_by_one
 from holdfast_bench.result import BenchError
 
 T = TypeVar("T")
@@ -42,17 +44,16 @@ def make_each(
     Raises:
         BenchError: of a cut; names the command that repeats it.
     """
-    made = []
-    for number, cut in enumerate(cuts, 1):
-        terminal.print(f"cut {number} of {len(cuts)}, {cut}", markup=False)
+
+    def repeatable(cut: Cut) -> T:
         try:
-            made.append(make(cut))
-        except BenchError as error:
+            return make(cut)
+        except (BenchError, HoldfastError) as error:
             raise BenchError(
-                f"{cut}: {error}\nrepeat it: holdfast bench run {name} --seed {cut.seed} --count 1"
+                f"{error}\nrepeat it: holdfast bench run {name} --seed {cut.seed} --count 1"
             ) from error
-        terminal.print(f"  {outcome(made[-1])}", markup=False)
-    return made
+
+    return [*one_by_one("cut", {str(cut): partial(repeatable, cut) for cut in cuts}, outcome).values()]
 
 
 def drawn_of(cuts: Sequence[Cut], moments: Moments) -> dict[str, object]:

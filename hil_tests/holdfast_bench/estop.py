@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from holdfast_bench.facade import Power
+from holdfast_bench.one_by_one import one_by_one
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import Robot, wait_until
 
@@ -124,4 +126,9 @@ def run_case(target: Target, case: Case) -> dict[str, Any]:
 
 def run(target: Target, cases: tuple[Case, ...] = CASES) -> dict[str, Any]:
     """Run every case; the result is keyed by its name."""
-    return {"cases": {case.name: run_case(target, case) for case in cases}}
+
+    def stopped(proved: dict[str, Any]) -> str:
+        return f"latched for {proved['cause']}, also after the power cut; ready again after {proved['boot_s']:.0f} s"
+
+    each = {case.name: partial(run_case, target, case) for case in cases}
+    return {"cases": one_by_one("case", each, stopped)}

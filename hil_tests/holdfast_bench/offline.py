@@ -11,6 +11,7 @@ import json
 import uuid
 from typing import Any, Protocol
 
+from holdfast.command import errors as terminal
 from holdfast.status import missed_deadlines
 from holdfast_bench.facade import OUTSIDE, Faults
 from holdfast_bench.result import BenchError
@@ -61,12 +62,14 @@ def _telemetry(target: Target, boot: int) -> list[int]:
 def run(target: Target) -> dict[str, Any]:
     """Run the scenario on a robot that is connected and not latched; leaves it connected and disarmed."""
     robot = target.robot
+    terminal.print("the robot is set in motion")
     robot.deploy("moving.wat")
     robot.arm()
     robot.wait_moving()
     boot = robot.control()["boot_id"]
     wait_until("the fleet receives telemetry", lambda: _telemetry(target, boot))
 
+    terminal.print(f"the link to the fleet is cut for {OFFLINE_CYCLES} cycles")
     target.faults.set_link(OUTSIDE, up=False)
     wait_until("the robot notices that the fleet is gone", lambda: _in_reach(target) is False)
     seen_before = _telemetry(target, boot)[-1]
@@ -84,7 +87,9 @@ def run(target: Target) -> dict[str, Any]:
         )
     if _journalled(robot, task) != journalled:
         raise BenchError("the task that needs the fleet ran without it")
+    terminal.print("  nothing stopped, and the task that needs the fleet waits")
 
+    terminal.print("the link is back")
     target.faults.set_link(OUTSIDE, up=True)
     wait_until("the robot is back in the fleet", lambda: _in_reach(target))
     results = _wait_result(target, task)
@@ -95,6 +100,9 @@ def run(target: Target) -> dict[str, Any]:
     telemetry = _telemetry(target, boot)
     if telemetry != list(range(telemetry[0], telemetry[0] + len(telemetry))):
         raise BenchError(f"telemetry arrived out of order or with gaps: {telemetry}")
+    terminal.print(
+        f"  the task's result has arrived, and telemetry without a gap ({len(telemetry)} messages)"
+    )
     robot.disarm()
     return {
         "cycles": during["cycle"] - before["cycle"],

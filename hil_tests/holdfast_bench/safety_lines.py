@@ -6,12 +6,14 @@ contacts are pulled by writing to the simulated chip, the enable line is read th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from holdfast_bench.facade import Power
 from holdfast_bench.guest.gpio_sim import CHIP, ENABLE_LINE, ESTOP_LINES, LINKS, line_name
+from holdfast_bench.one_by_one import one_by_one
 from holdfast_bench.result import BenchError
 from holdfast_bench.robot import PYTHON, Robot, wait_until
 
@@ -256,12 +258,18 @@ def run(target: Target) -> Result:
         "enable_line": line_name(ENABLE_LINE),
         "estop_discrepancy_ms": str(_DISCREPANCY_MS),
     }
-    results: Result = {}
-    with _configured(robot, environment):
+    with ExitStack() as configured:
+        configured.enter_context(_configured(robot, environment))
         robot.wait_latched("estop_line")  # the contacts of the new chip are open
-        for case in CASES:
-            results[case.__name__.strip("_")] = case(robot, wires)
-        results["evidence"] = _evidence(robot)
-    _reset(robot)
-    results["watchdog"] = _watchdog(target)
-    return {"cases": results}
+
+        def watchdog() -> Result:
+            configured.close()
+            _reset(robot)
+            return _watchdog(target)
+
+        cases: dict[str, Callable[[], Result]] = {
+            **{case.__name__.strip("_"): partial(case, robot, wires) for case in CASES},
+            "evidence": partial(_evidence, robot),
+            "watchdog": watchdog,
+        }
+        return {"cases": one_by_one("case", cases)}

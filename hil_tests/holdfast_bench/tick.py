@@ -23,7 +23,10 @@ def run() -> dict[str, Any]:
     Raises:
         BenchError: it did not run to its end.
     """
-    done = subprocess.run([sys.executable, "runtime/control/bench/tick_bench.py"], check=False)
+    # What it prints is in the file as well, and standard output belongs to the command that runs the scenario.
+    done = subprocess.run(
+        [sys.executable, "runtime/control/bench/tick_bench.py"], stdout=subprocess.DEVNULL, check=False
+    )
     if done.returncode != 0:
         raise BenchError(
             f"runtime/control/bench/tick_bench.py ended with {done.returncode}; its words are above"

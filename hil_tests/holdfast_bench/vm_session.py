@@ -37,6 +37,9 @@ SLOWER = {
     "HOLDFAST_CONTROL__SAFETY_SILENT_CYCLES": "300",
 }
 _BOOT_LIMIT_S = 600.0
+_WAY_INTO_THE_FLEET = "journalctl --quiet --boot --lines 15" + "".join(
+    f" --unit holdfast-{part}" for part in ("nats", "worker", "control")
+)
 
 
 def booted_state(
@@ -63,6 +66,23 @@ def join_fleet(vm: Vm, leaf_url: str) -> None:
         f"date --utc --set=@{time.time():.3f} && umask 077 && "
         f"echo {configuration} | base64 -d > /etc/holdfast/fleet.conf && sync && systemctl restart holdfast-nats"
     )
+
+
+async def wait_for_answer(hub_url: str, robot_id: str, timeout_s: float) -> None:
+    """Wait until a robot's worker answers through the hub and its loop turns.
+
+    Raises:
+        UnreachableError: not within `timeout_s`.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await is_ready(hub_url, robot_id):
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise UnreachableError(
+            f"{robot_id} is not ready: within {timeout_s:g} s no worker that is in the fleet and whose loop turns "
+            "answered through the hub"
+        ) from None
 
 
 class VmSession:
@@ -173,14 +193,21 @@ class VmSession:
             raise UnreachableError(str(error)) from error
 
     async def wait_ready(self, timeout_s: float) -> float:
-        """Wait for holdfast.target and the worker's answer through the hub; returns seconds from power-on."""
+        """Wait for holdfast.target and the worker's answer through the hub; returns seconds from power-on.
+
+        Raises:
+            UnreachableError: either is not there within `timeout_s`; says which, and where to look.
+        """
         try:
             await asyncio.to_thread(self.vm.wait_for_unit, "holdfast.target", timeout_s)
         except BenchError as error:
             raise UnreachableError(str(error)) from error
-        async with asyncio.timeout(timeout_s):
-            while not await is_ready(self.hub.url, self.robot_id):
-                await asyncio.sleep(_POLL_S)
+        try:
+            await wait_for_answer(self.hub.url, self.robot_id, timeout_s)
+        except UnreachableError as error:
+            said = await asyncio.to_thread(self._last_words)
+            logs = f"{self._log('hub.log')} and {self.vm.folder / 'console.log'}"
+            raise UnreachableError(f"{error}; on the robot:\n{said}\nsee also {logs}") from error
         ready_s = self.vm.on_for_s
         await gather(self.hub.url, self.robot_id)
         return ready_s
@@ -220,6 +247,13 @@ class VmSession:
         if self._hub_process is not None:
             await self._hub_process.stop()
             self._hub_process = None
+
+    def _last_words(self) -> str:
+        """Return what the robot's own journals say last of its way into the fleet: the machine is gone afterwards."""
+        try:
+            return self.vm.shell.run(_WAY_INTO_THE_FLEET, check=False).stdout.strip()
+        except BenchError as error:
+            return str(error)
 
     def _log(self, name: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,14 @@ def test_nobody_has_to_look(on_paper: RecordedBench, recorded: Recorded) -> None
     assert recorded.happened == ["cut"]
 
 
-def test_the_identity_names_image_kernel_back_end_commit_and_probe(on_paper: RecordedBench) -> None:
+def test_the_identity_names_bench_image_kernel_back_end_commit_and_probe(on_paper: RecordedBench) -> None:
+    on_paper.name, on_paper.probe = "desk", "firmware 7"
     said = on_paper.identity()
     assert said.pop("commit")
-    assert said == {"image": "abc", "kernel": "said: uname -r", "back end": "paper", "probe": "none"}
+    assert said == {
+        "bench": "desk",
+        "image": "abc",
+        "kernel": "said: uname -r",
+        "back end": "paper",
+        "probe": "firmware 7",
+    }

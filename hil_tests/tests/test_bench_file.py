@@ -19,6 +19,8 @@ from holdfast_bench.bench_file import (
     benches_folder,
     load_bench_file,
 )
+from holdfast_bench.open_bench import open_bench
+from holdfast_bench.probe.errors import ProbePortError
 
 REFERENCE = (benches_folder().parents[1] / "docs/reference.md").read_text()
 LIVE = 'capabilities = ["power", "console", "shell"]\n'
@@ -83,6 +85,8 @@ def test_a_capability_that_there_is_not_is_refused(tmp_path: Path) -> None:
         ('name = "x"\nback_end = "qemu"\ncapabilities = ["power", "shell"]\n', "add console"),
         (LABGRID.replace('"shell"]', '"shell", "saved-state"]'), 'remove "saved-state"'),
         (QEMU + 'robot = "arm.toml"\n', "remove robot"),
+        (LABGRID.replace('"shell"]', '"shell", "probe"]'), 'the capability "probe" and its port'),
+        ('probe = "/dev/ttyACM0"\n' + LABGRID, "belong together; add or remove one"),
         (QEMU + 'board = "toaster"\n', "no machine for toaster; board is one of qemu-x86-64"),
         ('board = "pi"\n' + LABGRID, "runs another board's image; remove board"),
         ('board = "pi"\n' + QEMU.replace('"shell"]', '"shell", "saved-state"]'), "keeps no variables"),
@@ -104,6 +108,35 @@ def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(BenchFileError, match=r"no\.toml: cannot be read .*pi5\.toml.*virtual\.toml"):
         load_bench_file(tmp_path / "no.toml")
+
+
+def test_a_result_tells_its_bench_and_whether_deadlines_say_something_there(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").touch()
+    told = []
+    for text in (QEMU, LABGRID, LABGRID.replace('"shell"]', '"shell", "fresh-machine"]')):
+        (tmp_path / "bench.toml").write_text(text.replace('"x"', '"desk"'))
+        told.append(load_bench_file(tmp_path / "bench.toml").described(virtual_time=False))
+    assert told == [
+        {"bench": "desk", "back_end": "qemu", "keeps_deadlines": False},
+        {"bench": "desk", "back_end": "labgrid", "keeps_deadlines": True},
+        {"bench": "desk", "back_end": "labgrid", "keeps_deadlines": False},
+    ]
+
+
+def test_virtual_time_is_one_bench_whichever_file_allows_it() -> None:
+    files = ("virtual.toml", "virtual-time.toml")
+    first, second = (load_bench_file(benches_folder() / file).described(virtual_time=True) for file in files)
+    assert first == second
+    assert first["bench"] == "virtual-time"
+
+
+def test_a_bench_without_the_probe_that_it_promises_boots_nothing(tmp_path: Path) -> None:
+    port = 'probe = "/dev/there-is-no-probe"\n'
+    (tmp_path / "x.yaml").write_text("targets: {}\n")
+    (tmp_path / "bench.toml").write_text(port + LABGRID.replace('"shell"]', '"shell", "probe"]'))
+    promised = load_bench_file(tmp_path / "bench.toml")
+    with pytest.raises(ProbePortError, match="/dev/there-is-no-probe does not exist"), open_bench(promised):
+        pytest.fail("it was booted")
 
 
 def test_an_environment_is_found_beside_its_bench_file(tmp_path: Path) -> None:
@@ -203,9 +236,10 @@ def test_a_bench_file_that_cannot_be_used_stops_the_run(tmp_path: Path) -> None:
 # Command line
 
 
-def _holdfast(*arguments: str) -> tuple[int, dict[str, object]]:
+def _holdfast(*arguments: str, place: Path | None = None) -> tuple[int, dict[str, object]]:
     done = subprocess.run(
         [sys.executable, "-m", "holdfast.cli", "bench", "run", *arguments, "--json"],
+        cwd=place,
         capture_output=True,
         text=True,
         check=False,
@@ -244,7 +278,11 @@ def test_a_scenario_that_the_bench_cannot_do_is_refused_before_anything_is_boote
 def test_a_board_plays_scenarios_of_the_robot_that_it_is(tmp_path: Path, robot: str, said: str) -> None:
     (tmp_path / "x.yaml").write_text("targets: {}\n")
     (tmp_path / "bench.toml").write_text(LABGRID.replace("[labgrid]", f"{robot}[labgrid]"))
-    code, answer = _holdfast("failing-disk", "--bench", str(tmp_path / "bench.toml"))
+    # What a run leaves, this one too, is below the folder that it is run in.
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image/mkosi.conf").touch()
+    scenario = benches_folder().with_name("scenarios") / "failing-disk.toml"
+    code, answer = _holdfast(str(scenario), "--bench", str(tmp_path / "bench.toml"), place=tmp_path)
     assert code == 1
     assert said in str(answer["error"])
 

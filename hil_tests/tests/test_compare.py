@@ -118,7 +118,10 @@ def test_folders_are_compared_scenario_by_scenario(tmp_path: Path) -> None:
     (tmp_path / "b/unfinished").mkdir()
     done = compare(tmp_path / "a", tmp_path / "b", "--json")
     assert done.exit_code == 1
-    assert list(json.loads(done.output)["scenarios"]) == ["estop-1000"]
+    answer = json.loads(done.output)
+    assert list(answer["scenarios"]) == ["estop-1000"]
+    assert answer["only"] == {"a": ["deadlines-loaded"], "b": []}
+    assert "only in A: deadlines-loaded" in compare(tmp_path / "a", tmp_path / "b").output
     assert compare(tmp_path / "a/estop-1000", tmp_path / "b").exit_code == 1
 
 
@@ -132,6 +135,40 @@ def test_other_scenarios_are_refused(tmp_path: Path) -> None:
 def test_other_clocks_are_refused(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", LOADED), write(tmp_path / "b", changed(LOADED, clock="real"))
     assert f"{a} was measured in virtual time, {b} in real time" in refused(a, b)
+
+
+def test_other_benches_are_refused(tmp_path: Path) -> None:
+    real = changed(LOADED, clock="real")
+    pc = write(tmp_path / "pc", changed(real, bench="virtual", back_end="qemu"))
+    pi = write(tmp_path / "pi", changed(real, bench="pi5", back_end="labgrid"))
+    assert f"{pc} is of the bench 'virtual' (qemu), {pi} of 'pi5' (labgrid)" in refused(pc, pi)
+    assert compare(pi, pi).exit_code == 0
+    # A result of before benches were kept could be of any.
+    assert compare(write(tmp_path / "old", real), pi).exit_code == 0
+
+
+def test_a_run_that_failed_is_broken_whatever_was_before(tmp_path: Path) -> None:
+    good = write(tmp_path / "good", LOADED)
+    failed = write(
+        tmp_path / "failed", {"scenario": "deadlines-loaded", "clock": "virtual", "error": "it [b]fell[/b]"}
+    )
+    for before in (good, failed):
+        done = compare(before, failed)
+        assert done.exit_code == 1
+        assert "broken: B failed: it [b]fell[/b]" in done.output
+    answer = json.loads(compare(good, failed, "--json").output)
+    assert answer["ok"] is False
+    assert answer["scenarios"]["deadlines-loaded"]["error"] == "it [b]fell[/b]"
+    assert compare(failed, good).exit_code == 0
+
+
+@pytest.mark.parametrize(("keeps_deadlines", "code"), [(True, 1), (False, 0)])
+def test_missed_deadlines_break_where_deadlines_are_kept(
+    tmp_path: Path, keeps_deadlines: bool, code: int
+) -> None:
+    run = {"scenario": "offline-5min", "clock": "real", "keeps_deadlines": keeps_deadlines}
+    a, b = write(tmp_path / "a", {**run, "missed": 0}), write(tmp_path / "b", {**run, "missed": 1200})
+    assert compare(a, b).exit_code == code
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.errors import UnreachableError
 from holdfast_bench import power_cut
 from holdfast_bench.cuts import Cut
 from holdfast_bench.result import BenchError
@@ -28,6 +29,8 @@ class SimulatedRobot:
     loads_late: int = 0
     """How often it is asked for its controller before that is loaded again."""
     failed_unit: str = ""
+    stays_away: bool = False
+    """It boots, and does not come back into its fleet."""
     on_: bool = True
     tasks: list[str] = field(default_factory=list)
     controller: str = ""
@@ -57,6 +60,8 @@ class SimulatedRobot:
 
     def wait_ready(self) -> float:
         assert self.on_
+        if self.stays_away:
+            raise UnreachableError("simulated-01 is not ready")
         return 1.0
 
     def request(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +139,7 @@ def test_a_controller_may_be_loaded_a_moment_after_the_robot_is_ready() -> None:
         ("writing", SimulatedRobot(damaged=True), "database is damaged"),
         ("booting", SimulatedRobot(failed_unit="holdfast-worker.service"), "failed units: holdfast-worker"),
         ("deploying", SimulatedRobot(forgets_controller=True), "the controller is "),
+        ("booting", SimulatedRobot(stays_away=True), "simulated-01 is not ready"),
         (
             "booting",
             SimulatedRobot(controller="that of before", loads_late=10**6),

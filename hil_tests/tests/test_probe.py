@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from holdfast_bench.cli import bench as bench_command
+from holdfast_bench.open_bench import probe_at
 from holdfast_bench.probe import protocol
 from holdfast_bench.probe.capture import Edge
 from holdfast_bench.probe.driver import Probe
@@ -230,6 +231,18 @@ def test_an_identity_of_another_form_is_refused(begin: Begin) -> None:
     world = begin("--hash", "abc")
     with pytest.raises(ProbeFirmwareError, match="hash is not of 64 hexadecimal digits"):
         Probe(world.port, PATIENCE_S)
+
+
+def test_a_bench_tells_which_probe_it_has(world: SimulatedProbe) -> None:
+    said = probe_at(world.port, PATIENCE_S)
+    assert said == f"firmware {table.VERSION}, {protocol.expected_hash()}, at {world.port}"
+    assert world.levels() == SAFE
+
+
+def test_a_bench_refuses_a_probe_with_other_firmware(begin: Begin) -> None:
+    world = begin("--hash", "0" * 64)
+    with pytest.raises(ProbeFirmwareError, match="this tree's has"):
+        probe_at(world.port, PATIENCE_S)
 
 
 def test_flashing_is_documented_as_the_errors_say() -> None:

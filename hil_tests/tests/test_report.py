@@ -133,6 +133,44 @@ def test_every_scenario_has_its_verdict_and_its_drawing(place: Path) -> None:
         assert drawn in shown.texts
 
 
+def test_a_run_that_failed_is_shown_with_its_sentence_and_nothing_of_an_earlier_run(place: Path) -> None:
+    fill(place)
+    for name in ("deadlines-loaded", "estop-1000"):
+        failed = {"scenario": name, "clock": "virtual", "error": f"in the guest: {HOSTILE}"}
+        (place / "build/bench" / name / "result.json").write_text(json.dumps(failed))
+    told = json.loads(report("--json").output)["scenarios"]
+    assert {name: told[name]["verdict"] for name in ("deadlines-loaded", "estop-1000")} == {
+        "deadlines-loaded": "failed",
+        "estop-1000": "failed",
+    }
+    shown = page(place)
+    assert shown.texts.count(f"in the guest: {HOSTILE}") == 2
+    assert dict(shown.sections)["estop-1000"] == 0
+    links = [unquote(link) for link in shown.values("a", "href")]
+    assert "estop-1000/result.json" in links
+    assert "estop-1000/trials.csv" not in links
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ({"clock": "real", "bench": "virtual", "back_end": "qemu", "keeps_deadlines": False}, "measured"),
+        ({"clock": "real"}, "measured"),  # of before benches were kept
+        ({"clock": "real", "bench": "pi5", "back_end": "labgrid", "keeps_deadlines": True}, "failed"),
+        ({"clock": "virtual", "bench": "virtual-time", "back_end": "qemu"}, "failed"),
+        ({"clock": "virtual"}, "failed"),
+    ],
+)
+def test_missed_deadlines_are_judged_where_they_are_the_robots_fault(
+    place: Path, told: dict[str, Any], verdict: str
+) -> None:
+    write(place / "build/bench/offline-5min", {"scenario": "offline-5min", "missed": 1200, **told})
+    answer = json.loads(report("--json").output)["scenarios"]["offline-5min"]
+    assert answer["verdict"] == verdict
+    assert answer["bench"] == told.get("bench")
+    assert ("bench" in told) == (told.get("bench") in page(place).texts)
+
+
 def test_what_results_and_tests_say_is_text_and_nothing_else(place: Path) -> None:
     fill(place)
     shown = page(place)

@@ -19,7 +19,8 @@ from holdfast_bench.result import BENCH, RESULT_FILE
 
 SUITE = Path("build/logs/hil.xml")
 _COMPARE_CODES = (
-    "Exit codes: 0 no limit broke; 1 B breaks a limit that A held; 2 they cannot be read or compared."
+    "Exit codes: 0 no limit broke; 1 B failed, or breaks a limit that A did not break; "
+    "2 they cannot be read or compared."
 )
 _PLACE = click.Path(path_type=Path)
 
@@ -80,15 +81,21 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     Example: holdfast bench compare earlier/deadlines build/bench/deadlines
     """
     try:
-        comparisons = compare_all(load_runs(a), load_runs(b))
+        before, after = load_runs(a), load_runs(b)
+        comparisons = compare_all(before, after)
     except ResultError as error:
         fail(error, as_json=as_json)
-    broken = any(comparison.broken for comparison in comparisons)
+    broken = any(comparison.is_worse for comparison in comparisons)
+    only = {"a": [name for name in before if name not in after], "b": [n for n in after if n not in before]}
     if as_json:
-        print_json({"ok": not broken, "scenarios": {c.scenario: _as_json(c) for c in comparisons}})
+        scenarios = {c.scenario: _as_json(c) for c in comparisons}
+        print_json({"ok": not broken, "scenarios": scenarios, "only": only})
     else:
         for comparison in comparisons:
             _show(comparison)
+        for side, names in only.items():
+            if names:
+                console.print(f"only in {side.upper()}: {', '.join(names)}", markup=False)
     sys.exit(1 if broken else 0)
 
 
@@ -99,6 +106,7 @@ def _as_json(comparison: Comparison) -> dict[str, object]:
         "b": str(comparison.b),
         "figures": {row.figure: {"a": row.a, "b": row.b, "change": row.change} for row in comparison.rows},
         "broken": [each.key for each in comparison.broken],
+        "error": comparison.error,
     }
 
 
@@ -121,6 +129,8 @@ def _show(comparison: Comparison) -> None:
     console.print(table)
     for each in comparison.broken:
         console.print(
-            f"broken: {each.key} is {in_digits(each.value)}, its limit {in_digits(each.at_most)}; A held it",
+            f"broken: {each.key} is {in_digits(each.value)}, its limit {in_digits(each.at_most)}; A did not break it",
             markup=False,
         )
+    if comparison.error is not None:
+        console.print(f"broken: B failed: {comparison.error}", markup=False)

@@ -43,6 +43,13 @@ class Comparison:
     rows: list[Row]
     broken: list[Check]
     """B's figures over a limit that A did not break."""
+    error: str | None
+    """Why B did not come to its end."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether B failed, or breaks a limit that A did not break."""
+        return bool(self.error is not None or self.broken)
 
 
 def measured(run: Run) -> dict[str, float]:
@@ -54,7 +61,7 @@ def compare_runs(a: Run, b: Run) -> Comparison:
     """Compare two runs of one scenario on one clock.
 
     Raises:
-        ResultError: they are of different scenarios or clocks, or one of them cannot be judged.
+        ResultError: they are of different scenarios, clocks or benches, or one of them cannot be judged.
     """
     if a.scenario != b.scenario:
         raise ResultError(
@@ -65,11 +72,16 @@ def compare_runs(a: Run, b: Run) -> Comparison:
             f"{a.file} was measured in {a.header.clock} time, {b.file} in {b.header.clock} time: their figures do "
             "not compare"
         )
+    if None not in (a.header.bench, b.header.bench) and _bench(a) != _bench(b):
+        raise ResultError(
+            f"{a.file} is of the bench {_bench(a)}, {b.file} of {_bench(b)}: they are different robots; compare runs "
+            "of one bench"
+        )
     before, after = measured(a), measured(b)
     rows = [Row(key, before.get(key), after.get(key)) for key in {**after, **before}]
     broken_before = {each.key for each in check(a) if not each.holds}
     broken = [each for each in check(b) if not each.holds and each.key not in broken_before]
-    return Comparison(b.scenario, b.header.clock, a.file, b.file, rows, broken)
+    return Comparison(b.scenario, b.header.clock, a.file, b.file, rows, broken, b.header.error)
 
 
 def compare_all(a: Mapping[str, Run], b: Mapping[str, Run]) -> list[Comparison]:
@@ -84,6 +96,10 @@ def compare_all(a: Mapping[str, Run], b: Mapping[str, Run]) -> list[Comparison]:
             f"nothing to compare: one side is of {_listed(a)}, the other of {_listed(b)}; give two runs of one scenario"
         )
     return [compare_runs(a[name], b[name]) for name in common]
+
+
+def _bench(run: Run) -> str:
+    return f"'{run.header.bench}' ({run.header.back_end})"
 
 
 def _listed(runs: Mapping[str, Run]) -> str:

@@ -31,7 +31,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Suite:
-    """All tests of one run, and on what it ran: image, kernel, back end, commit, probe."""
+    """All tests of one run, and on what it ran: bench, image, kernel, back end, commit, probe."""
 
     properties: dict[str, str] = field(default_factory=dict)
     tests: list[Test] = field(default_factory=list)

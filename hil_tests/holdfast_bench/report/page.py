@@ -28,6 +28,8 @@ REPORT = BENCH / "report.html"
 TRIALS_FILE = "trials.csv"
 _FILES = ("result.json", TIMING_FILE, TRIALS_FILE, "machine/console.log")
 """What a scenario leaves in its folder and the page refers to."""
+_OF_FIGURES = (TIMING_FILE, TRIALS_FILE)
+"""Those of a run that did not come to its end are of an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,22 @@ class Section:
     @property
     def facts(self) -> dict[str, str]:
         """Under what it was measured."""
-        known = ("kernel", "image", "processors", "load")
-        return {key: str(self.run.body[key]) for key in known if key in self.run.body}
+        known = ("bench", "back_end", "kernel", "image", "processors", "load")
+        return {key.replace("_", " "): str(self.run.body[key]) for key in known if key in self.run.body}
 
     @property
     def files(self) -> dict[str, Path]:
         """The files it left, by their short names."""
         folder = self.run.file.parent
-        return {name.rsplit("/")[-1]: folder / name for name in _FILES if (folder / name).is_file()}
+        left = (name for name in _FILES if self.run.header.error is None or name not in _OF_FIGURES)
+        return {name.rsplit("/")[-1]: folder / name for name in left if (folder / name).is_file()}
 
 
 def section(run: Run, earlier: Run | None) -> Section:
     """Judge, compare and draw one run.
 
     Raises:
-        ResultError: a file of it cannot be read, or the earlier run is of another clock.
+        ResultError: a file of it cannot be read, or the earlier run is of another clock or bench.
     """
     checks = check(run)
     comparison = compare_runs(earlier, run) if earlier else None
@@ -75,7 +78,7 @@ def section(run: Run, earlier: Run | None) -> Section:
     parted = strands(run.header.events)
     return Section(
         run,
-        verdict(checks),
+        verdict(run, checks),
         checks,
         rows,
         comparison,
@@ -139,7 +142,7 @@ def in_digits(value: float | None, *, signed: bool = False) -> str:
 
 def _loop(run: Run) -> str:
     table = run.file.with_name(TIMING_FILE)
-    if not table.is_file():
+    if run.header.error is not None or not table.is_file():
         return ""
     try:
         return loop_chart(run.scenario, read_timing(table))
@@ -149,7 +152,7 @@ def _loop(run: Run) -> str:
 
 def _reaction(run: Run) -> str:
     table = run.file.with_name(TRIALS_FILE)
-    if not table.is_file():
+    if run.header.error is not None or not table.is_file():
         return ""
     reactions: dict[str, list[float]] = {}
     with table.open(newline="", encoding="utf-8") as stream:
@@ -181,6 +184,8 @@ def summary(sections: Sequence[Section], suite: Suite, page: Path) -> Mapping[st
             each.run.scenario: {
                 "verdict": each.verdict,
                 "clock": each.run.header.clock,
+                "bench": each.run.header.bench,
+                "error": each.run.header.error,
                 "limits": {
                     c.key: {"value": c.value, "at_most": c.at_most, "holds": c.holds} for c in each.checks
                 },

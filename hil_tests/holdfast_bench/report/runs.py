@@ -42,6 +42,13 @@ class Header(BaseModel):
 
     scenario: str
     clock: Literal["virtual", "real"]
+    bench: str | None = None
+    """What its bench file calls it; None: a result of before it was kept, or of this machine alone."""
+    back_end: str | None = None
+    keeps_deadlines: bool = False
+    """Whether late cycles were the robot's own fault."""
+    error: str | None = None
+    """Why the run did not come to its end; a result that has it has no figures."""
     events: list[Event] = []
 
 
@@ -57,6 +64,11 @@ class Run:
     def scenario(self) -> str:
         """The scenario's name."""
         return self.header.scenario
+
+    @property
+    def judges_deadlines(self) -> bool:
+        """Whether a deadline that was missed says something about the robot."""
+        return self.header.clock == "virtual" or self.header.keeps_deadlines
 
     def value(self, key: str) -> Any:
         """Return what stands under a dotted key.

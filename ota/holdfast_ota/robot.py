@@ -12,6 +12,7 @@ any instant.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -33,6 +34,7 @@ from holdfast.errors import HoldfastError, RejectedError
 from holdfast.modes import MOVING
 from holdfast.places import config_file, run_directory, state_directory
 from holdfast.store import ControllerRecord, StoreThread
+from holdfast.worker.deploy import WANTED
 from holdfast_ota.errors import Reason, RefusalError
 from holdfast_ota.fetch import FolderFetcher, ObjectStoreFetcher
 from holdfast_ota.health import Health, HealthWindow, Verdict
@@ -213,8 +215,9 @@ class OtaClient:
             )
         source = await asyncio.to_thread(repository.download, offer)
         if attempt.state is State.RESOLVED:
-            attempt = await self._stage(attempt)
-        return await self._activate(attempt, source)
+            await self._stage(attempt)
+            await self._report(Outcome(True, State.STAGED, str(target), f"{target} is verified and stored"))
+        return await self._activate(await self._do(lambda journal: journal.current()), source)
 
     def _resolve(self, name: str, fetcher: FetcherInterface) -> tuple[TrustedRepository, Offer]:
         repository = TrustedRepository(self._root_file, self._directory, fetcher, self._robot)
@@ -256,7 +259,7 @@ class OtaClient:
             )
         if floor is not None and target.version == floor[0]:
             if offer.sha256 == floor[1]:
-                return True
+                return not await self._is_forgotten(offer.sha256)
             raise RefusalError(
                 Reason.MODIFIED,
                 str(target),
@@ -273,6 +276,11 @@ class OtaClient:
             )
         return False
 
+    async def _is_forgotten(self, sha256: str) -> bool:
+        """Whether the worker's database was begun anew since: nobody has unloaded it, but nobody loads it again."""
+        known = await self._store(self._store.store.controller, sha256)
+        return known is None and await self._store(self._store.store.fact, WANTED) is None
+
     def _under_way(self, attempt: Attempt) -> Outcome:
         share = f"{self._window.share:.0%} of" if self._window else "the beginning of"
         if attempt.state is State.FAILING:
@@ -286,16 +294,15 @@ class OtaClient:
             f"{self._config.ota.health_window_s:g} s of running has passed",
         )
 
-    async def _stage(self, attempt: Attempt) -> Attempt:
+    async def _stage(self, attempt: Attempt) -> None:
+        """Record that the content is here, and what is to be loaded if the version fails: what runs now."""
         record: ControllerRecord | None = await self._store(self._store.store.active_controller)
+        if record is not None and record.sha256 == attempt.sha256 and attempt.state is State.STAGED:
+            return  # it was loaded before and the answer got lost: what ran before it is recorded
         if record is None or record.sha256 == attempt.sha256:
             record = await self._store(self._store.store.last_known_good, attempt.sha256)
         previous = Previous(record.name, record.version, record.source) if record else None
         await self._do(lambda journal: journal.stage(attempt.number, previous))
-        await self._report(
-            Outcome(True, State.STAGED, str(attempt.target), f"{attempt.target} is verified and stored")
-        )
-        return await self._do(lambda journal: journal.current())
 
     async def _activate(self, attempt: Attempt, source: bytes) -> Outcome:
         target = attempt.target
@@ -305,6 +312,7 @@ class OtaClient:
                 f"{target} is verified and stored; it is loaded when the robot is disarmed (now it is {mode})"
             )
             return Outcome(True, State.STAGED, str(target), sentence)
+        await self._stage(attempt)  # it may have waited for days, and another controller runs by now
         try:
             await self._deployer.deploy(target.name, str(target.version), source, ORIGIN)
         except RejectedError as error:
@@ -361,13 +369,7 @@ class OtaClient:
             if attempt.state is State.STAGED and not await self._was_activated(attempt):
                 return
             if attempt.state is not State.FAILING:
-                earlier = await self._do(lambda journal: journal.interruptions(attempt.target))
-                reason = "the power or the worker went inside its health window"
-                if attempt.ran and earlier + 1 >= MAX_INTERRUPTIONS:
-                    reason = f"{reason}, {earlier + 1} times while it ran"
-                    await self._fail(attempt, reason, mark_bad=True)
-                else:
-                    await self._fail(attempt, reason, mark_bad=False)
+                await self._fail_interrupted("the power or the worker went inside its health window")
             await self._roll_back()
 
     async def _was_activated(self, attempt: Attempt) -> bool:
@@ -426,8 +428,19 @@ class OtaClient:
             await self._do(lambda journal: journal.fail(attempt, reason, State.SUPERSEDED, mark_bad=True))
             sentence = f"{target} is not followed any further: {reason}"
             await self._report(Outcome(False, State.SUPERSEDED, str(target), sentence))
+        elif verdict.health is Health.INTERRUPTED:
+            await self._fail_interrupted(verdict.reason)
         else:
-            await self._fail(attempt, verdict.reason, mark_bad=verdict.health is Health.FAULTY)
+            await self._fail(attempt, verdict.reason, mark_bad=True)
+
+    async def _fail_interrupted(self, reason: str) -> None:
+        """Try the version again later, unless it was cut off as often as it may be while it ran."""
+        attempt = await self._do(lambda journal: journal.current())
+        times = 1 + await self._do(lambda journal: journal.interruptions(attempt.target))
+        if attempt.ran and times >= MAX_INTERRUPTIONS:
+            await self._fail(attempt, f"{reason}, {times} times while it ran", mark_bad=True)
+        else:
+            await self._fail(attempt, reason, mark_bad=False)
 
     async def _fail(self, attempt: Attempt, reason: str, *, mark_bad: bool) -> None:
         await self._do(lambda journal: journal.fail(attempt, reason, State.FAILING, mark_bad=mark_bad))
@@ -441,15 +454,26 @@ class OtaClient:
             return
         while (await self._core()).get("mode") == "stopping":
             await asyncio.sleep(WATCH_PERIOD_S)
-        back = await self._load_back(attempt.previous)
+        back = await self._load_back(await self._to_go_back_to(attempt))
         await self._do(lambda journal: journal.advance(attempt.number, State.ROLLED_BACK, attempt.reason))
         sentence = f"{attempt.target} was rolled back, {back}: {attempt.reason}"
         await self._report(Outcome(False, State.ROLLED_BACK, str(attempt.target), sentence))
 
+    async def _to_go_back_to(self, attempt: Attempt) -> Previous | None:
+        """Return what ran before, but never one that is known to have failed: the last known good one then, or none."""
+        if attempt.previous is None:
+            return None
+        sha256 = hashlib.sha256(attempt.previous.source).hexdigest()
+        record: ControllerRecord | None = await self._store(self._store.store.controller, sha256)
+        if record is None or record.fault is None:
+            return attempt.previous
+        good: ControllerRecord | None = await self._store(self._store.store.last_known_good, attempt.sha256)
+        return Previous(good.name, good.version, good.source) if good else None
+
     async def _load_back(self, previous: Previous | None) -> str:
         if previous is None:
             await self._deployer.unload(ROLLBACK_ORIGIN)
-            return "and no controller is loaded, as before it"
+            return "and no controller is loaded"
         try:
             await self._deployer.deploy(previous.name, previous.version, previous.source, ROLLBACK_ORIGIN)
         except RejectedError as error:

@@ -125,6 +125,10 @@ class SimulatedRobot:
         await self._store(self._store.store.activate_controller, sha256)
         return {"sha256": sha256}
 
+    async def note_fault(self, sha256: str) -> None:
+        """Remember that a controller failed, as the worker does: it is to be loaded by nobody but a person."""
+        await self._store(self._store.store.mark_controller_faulted, sha256, "trap")
+
     async def unload(self, origin: str) -> None:
         """Load nothing."""
         if self.goes_away_at_unload:

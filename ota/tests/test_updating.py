@@ -94,7 +94,7 @@ def test_without_a_controller_before_it_a_roll_back_unloads(
         async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
             await here.settled("watching")
             report = await here.run_until("rolled_back")
-            assert "no controller is loaded, as before it" in report["sentence"]
+            assert "no controller is loaded" in report["sentence"]
             assert here.robot.version is None
 
     run(scenario())
@@ -187,6 +187,98 @@ def test_a_core_that_restarts_in_the_window_is_a_failure(
             here.robot.reachable = True
             report = await here.settled("rolled_back")
             assert "the core restarted" in report["sentence"]
+
+    run(scenario())
+
+
+def test_what_was_committed_is_loaded_again_by_a_robot_that_lost_its_database_and_not_after_an_unload(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+            here.robot.armed = False
+            await here.robot.unload("operator")
+            assert (await here.check()).state == "current"
+        for file in (tmp_path / "robot").glob("worker.db*"):
+            file.unlink()
+        async with world(*arguments) as here:
+            await here.settled("watching")
+            assert here.robot.version == "1"
+            await here.run_until("committed")
+            assert (await here.check()).state == "current"
+
+    run(scenario())
+
+
+def test_a_version_whose_core_dies_again_and_again_is_not_tried_for_ever(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            for number in range(3):
+                if number:
+                    here.reports.clear()
+                    assert (await here.check()).state == "activated"
+                await here.settled("watching")
+                here.robot.armed = True
+                here.robot.run(5)
+                await here.until(lambda: here.attempts()[0].ran, "that it runs is noted")
+                await here.robot.boot()
+                await here.settled("rolled_back")
+            assert (await here.check()).reason == "bad-version"
+            assert "3 times while it ran" in here.attempts()[0].reason
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("mended", [True, False], ids=["a person mended it", "nobody did"])
+def test_a_roll_back_loads_what_ran_last_and_nothing_that_has_failed(
+    repository: Repository, tmp_path: Path, bus: NatsServer, mended: bool
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.run_until("committed")
+            committed = here.attempts()[0].sha256
+            publish(repository, TRAPS_LATER)
+            assert (await here.check()).state == "staged", "it moves, so the version waits"
+            await here.robot.note_fault(committed)
+            here.robot.armed = False
+            if mended:
+                await here.robot.deploy("hotfix", "1", controller(amplitude=0.3).encode(), "operator")
+            here.reports.clear()
+            assert (await here.check()).state == "activated"
+            report = await here.run_until("rolled_back")
+            if mended:
+                assert "hotfix 1 is loaded again" in report["sentence"]
+                assert here.robot.loads[-1] == ("hotfix", "1", "ota-rollback")
+            else:
+                assert "no controller is loaded" in report["sentence"]
+                assert here.robot.version is None
+
+    run(scenario())
+
+
+def test_a_roll_back_does_not_load_what_failed_beside_the_new_version(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments, activate="any") as here:
+            await here.run_until("committed")
+            committed = here.attempts()[0].sha256
+            publish(repository, TRAPS_LATER)
+            here.reports.clear()
+            assert (await here.check()).state == "activated"
+            await here.robot.note_fault(committed)
+            report = await here.run_until("rolled_back")
+            assert "no controller is loaded" in report["sentence"]
+            assert here.robot.version is None
 
     run(scenario())
 

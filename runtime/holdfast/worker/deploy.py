@@ -32,7 +32,8 @@ FINAL_STEPS = frozenset(
     {"active", "rejected", "failed", "interrupted", "unloaded", "restored", "faulted", "good", "rolled_back"}
 )
 _CONTROLLER_STOP_CAUSES = ("controller_request", "controller_not_finite")
-_WANTED = "controller_wanted"
+WANTED = "controller_wanted"
+"""Name of the fact whether a controller shall be loaded ("yes") or somebody has unloaded it ("no")."""
 
 
 class Deployer:
@@ -232,7 +233,7 @@ class Deployer:
     async def _restore_candidates(self) -> list[ControllerRecord]:
         """Return the active controller unless it is to blame for a stop, then the last known good one."""
         active = await self._store(self._store.store.active_controller)
-        wanted = active is not None or await self._store(self._store.store.fact, _WANTED) == "yes"
+        wanted = active is not None or await self._store(self._store.store.fact, WANTED) == "yes"
         if active is not None and await self._latched_by(active):
             await self._store(
                 self._store.store.mark_controller_faulted, active.sha256, "the latched stop was caused by it"
@@ -309,11 +310,11 @@ class Deployer:
     async def _remember_active(self, sha256: str) -> None:
         self._was_loaded = True
         await self._store(self._store.store.activate_controller, sha256)
-        await self._store(self._store.store.remember, _WANTED, "yes")
+        await self._store(self._store.store.remember, WANTED, "yes")
 
     async def _forget_active(self) -> None:
         await self._store(self._store.store.deactivate_controllers)
-        await self._store(self._store.store.remember, _WANTED, "no")
+        await self._store(self._store.store.remember, WANTED, "no")
 
     async def _journal(self, deployment: str, sha256: str, origin: str, step: str, detail: str = "") -> None:
         await self._store(self._store.store.journal, deployment, sha256, origin, step, detail)

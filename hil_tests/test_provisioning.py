@@ -189,12 +189,20 @@ def test_a_robot_that_is_armed_is_left_alone(provisioned: Run, workstation: Work
     shell.run("holdfast robot disarm --robot local")
 
 
-def test_another_fleets_root_is_refused(provisioned: Run, workstation: Workstation, tmp_path: Path) -> None:
+def test_another_fleets_root_is_refused_and_what_was_written_before_counts(
+    provisioned: Run, workstation: Workstation, tmp_path: Path
+) -> None:
+    """A hub's address that changed counts now: at the next run nothing would tell that the broker does not know it."""
     assert provisioned.code == 0
     subprocess.run(
         [f"{BIN}/holdfast", "ota", "init", str(tmp_path / "other")], check=True, capture_output=True
     )
     other = tmp_path / "other/repository/metadata/1.root.json"
-    run = workstation.play("--tags", "ota", "-e", json.dumps({"ota_root_file": str(other)}))
+    same_hub = f"nats://{HOST_FROM_INSIDE}:{workstation.hub.leaf_port}"
+    broker = "systemctl show --property=InvocationID --value holdfast-nats.service"
+    before = workstation.vm.shell.run(broker).stdout
+    changed = json.dumps({"ota_root_file": str(other), "nats_fleet_url": same_hub})
+    run = workstation.play("--tags", "nats,ota", "-e", changed)
     assert run.code != 0
     assert "trusts another root" in run.output
+    assert workstation.vm.shell.run(broker).stdout != before

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 
 from holdfast.command import EXIT_CODES, console, errors, json_option, print_json
@@ -61,6 +62,8 @@ class Scenario:
     virtual_time: Callable[[Length], Result] | None = None
     needs: frozenset[str] = frozenset()
     """What the bench must offer in real time, besides a booted robot."""
+    options: frozenset[str] = frozenset()
+    """Which parts of `Length` it goes by; another one is refused."""
     on_robot: bool = True
     """False: it runs on this machine, whatever the bench."""
 
@@ -78,6 +81,32 @@ def _on_machine(run: Callable[[VmBench, Length], Result]) -> Callable[[BenchFile
             return run(bench, length)
 
     return booted
+
+
+def _found(name: str) -> Scenario:
+    """Return the scenario with a name, or that of a file.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    try:
+        return SCENARIOS.get(name) or _from_file(name)
+    except (BenchError, ImageError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _require_used(name: str, scenario: Scenario) -> None:
+    """Refuse an option that was given and changes nothing."""
+    context = click.get_current_context()
+    for option in (part.name for part in fields(Length)):
+        if (
+            context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+            and option not in scenario.options
+        ):
+            users = ", ".join(other for other, each in SCENARIOS.items() if option in each.options)
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} means nothing to {name}; leave it out (it is for {users})"
+            )
 
 
 def _from_file(name: str) -> Scenario:
@@ -100,20 +129,24 @@ SCENARIOS = {
     boot.NAME: Scenario(
         "from the start of the kernel until the loop runs, memory in use, and what the boot waits for",
         lambda chosen, length: _boot(chosen, length.count or boot.COUNT),
+        options=frozenset({"count"}),
     ),
     deadlines.NAME: Scenario(
         "1 kHz loop with a controller under load: missed deadlines, latencies",
         virtual_time=lambda length: deadlines.run(length.seconds or _DEADLINES_S),
+        options=frozenset({"seconds"}),
     ),
     deadlines_loaded.NAME: Scenario(
         "the same with 12 drives in motion and CPU, memory, disk and network loaded, 600 s",
         virtual_time=lambda length: deadlines_loaded.run(length.seconds or deadlines_loaded.SECONDS),
+        options=frozenset({"seconds"}),
     ),
     estop_1000.NAME: Scenario(
         "1,000 stops of each path at random phases: reaction times at the drives",
         virtual_time=lambda length: estop_1000.run(
             length.trials or estop_1000.TRIALS, length.seed, enable_line=length.enable_line
         ),
+        options=frozenset({"trials", "seed", "enable_line"}),
     ),
     "offline": Scenario(
         "the fleet's link is cut: nothing stops, nothing is lost",
@@ -139,11 +172,13 @@ SCENARIOS = {
         "200 power cuts while writing, deploying and booting: it always boots and loses nothing acknowledged",
         _on_machine(lambda bench, length: power_cut.run(bench, length.count or power_cut.COUNT, length.seed)),
         needs=frozenset({"fleet"}),
+        options=frozenset({"count", "seed"}),
     ),
     data_writes.NAME: Scenario(
         "after any write to the data partition, in the drive's order or another, nothing acknowledged is lost",
         lambda chosen, length: data_writes.run(chosen.board, length.count or data_writes.COUNT, length.seed),
         needs=frozenset({"fresh-machine", "fleet"}),
+        options=frozenset({"count", "seed"}),
     ),
     update_cut.NAME: Scenario(
         "100 power cuts while a new version is installed and starts: it always boots a complete one",
@@ -151,11 +186,13 @@ SCENARIOS = {
             lambda: open_bench(chosen), length.count or update_cut.COUNT, length.seed
         ),
         needs=frozenset({"fresh-machine"}),
+        options=frozenset({"count", "seed"}),
     ),
     update_writes.NAME: Scenario(
         "after any write of an update, in the drive's order or another, a boot loader finds only whole versions",
         lambda chosen, length: update_writes.run(chosen.board, length.seed),
         needs=frozenset({"fresh-machine"}),
+        options=frozenset({"seed"}),
     ),
 }
 
@@ -188,7 +225,10 @@ def list_(as_json: bool) -> None:
 
     Example: holdfast bench list
     """
-    scenarios = SCENARIOS | {name: _from_file(name) for name in scenario_files()}
+    try:
+        scenarios = SCENARIOS | {name: _from_file(name) for name in scenario_files()}
+    except (BenchError, ImageError) as error:
+        raise click.UsageError(str(error)) from error
     if as_json:
         print_json({"scenarios": {n: {"shows": s.shows, "clocks": s.clocks} for n, s in scenarios.items()}})
         return
@@ -250,10 +290,8 @@ def run_(
 
     Example: holdfast bench run deadlines --virtual-time --seconds 60
     """
-    try:
-        scenario = SCENARIOS.get(name) or _from_file(name)
-    except BenchError as error:
-        raise click.UsageError(str(error)) from error
+    scenario = _found(name)
+    _require_used(name, scenario)
     name = Path(name).stem
     length = Length(seconds, trials, count, seed, enable_line)
     try:

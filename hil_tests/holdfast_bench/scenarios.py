@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from holdfast.toml_positions import key_lines, line_of
-from holdfast_bench.guest.scenario_file import Scenario
+from holdfast.config import load_robot_config
+from holdfast.errors import ConfigError
+from holdfast.toml_positions import KeyPath, key_lines, line_of
+from holdfast_bench.guest.scenario_file import Deploy, Scenario
 from holdfast_bench.result import BenchError
 from holdfast_image.build import repository_root
 
@@ -27,7 +29,7 @@ def load_scenario(file: Path) -> Scenario:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        return Scenario.model_validate(tomllib.loads(text))
+        scenario = Scenario.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BenchError(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -43,6 +45,36 @@ def load_scenario(file: Path) -> Scenario:
             line = line_of(lines, path)
             found.append(f"{file}:{line}: {'.'.join(map(str, path)) or 'scenario'}: {problem['msg']}")
         raise BenchError("\n".join(found)) from error
+    _require_what_the_image_has(file, text, scenario)
+    return scenario
+
+
+def _require_what_the_image_has(file: Path, text: str, scenario: Scenario) -> None:
+    """Refuse a robot, a controller or a setting of which the robot would say after minutes that it has none.
+
+    Raises:
+        BenchError: names file, line and key, and what there is.
+    """
+    root = repository_root()
+    robots = root / "examples/robots"
+    named: list[tuple[KeyPath, str, tuple[Path, ...]]] = [(("robot",), scenario.robot, (robots,))]
+    controllers = (root / "examples/controllers", root / "hil_tests/controllers")
+    named.append((("controller",), scenario.controller, controllers))
+    for number, event in enumerate(scenario.event):
+        if isinstance(event, Deploy):
+            named.append((("event", number, "controller"), event.controller, controllers))
+    lines = key_lines(text)
+    for path, name, folders in named:
+        there = sorted(entry.name for folder in folders for entry in folder.iterdir() if entry.is_file())
+        if name not in there:
+            key = ".".join(map(str, path))
+            raise BenchError(
+                f"{file}:{line_of(lines, path)}: {key}: there is no {name!r}; the image has {', '.join(there)}"
+            )
+    try:
+        load_robot_config(robots / scenario.robot, scenario.environment)
+    except ConfigError as error:
+        raise BenchError(f"{file}:{line_of(lines, ('environment',))}: environment: {error}") from error
 
 
 def find_scenario(name: str) -> tuple[str, Scenario]:

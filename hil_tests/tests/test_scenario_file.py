@@ -27,6 +27,22 @@ def test_every_file_of_the_bench_is_a_scenario() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "line", "name"),
+    [("robot", 2, "diff_driv.toml"), ("robot", 2, "../arm.toml"), ("controller", 3, "sin.wat")],
+)
+def test_what_the_image_does_not_have_is_told_before_anything_boots(
+    key: str, line: int, name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    there = {"robot": "arm.toml", "controller": "sine.wat"}[key]
+    file.write_text(HEAD.replace(there, name))
+    with pytest.raises(BenchError) as refused:
+        load_scenario(file)
+    assert str(refused.value).startswith(f"{file}:{line}: {key}: there is no '{name}'; the image has ")
+    assert there in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("text", "line", "said"),
     [
         (
@@ -52,6 +68,13 @@ def test_every_file_of_the_bench_is_a_scenario() -> None:
         ("[expect]\nmode = 5\n", 7, "expect.mode: Input should be a valid string"),
         ("[expect]\nmised = 0\n", 7, "expect.mised: Extra inputs"),
         ('[environment]\nPATH = "x"\n', 7, "environment.PATH"),
+        ('[environment]\nHOLDFAST_SAFETY__core_timeout_ms = "50"\n', 7, "environment.HOLDFAST_SAFETY__core"),
+        ('[environment]\nHOLDFAST_SAFETY__CORE_TIMEOUT_MS = "soon"\n', 6, "core_timeout_ms"),
+        (
+            '[[event]]\ndo = "deploy"\nat_s = 1\ncontroller = "cruse.wat"\n',
+            9,
+            "event.0.controller: there is no",
+        ),
         (
             '[expect]\nmodel = "answers"\n',
             1,

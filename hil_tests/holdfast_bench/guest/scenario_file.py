@@ -210,7 +210,9 @@ class Scenario(_Strict):
     """With a hub in reach from the beginning."""
     watch_ms: Annotated[int, Field(ge=5, le=60_000)] = 20
     """How often the robot's reactions are looked for."""
-    environment: dict[Annotated[str, Field(pattern=r"HOLDFAST_[A-Z0-9_]+")], str] = {}
+    environment: dict[
+        Annotated[str, Field(pattern=r"^HOLDFAST_[A-Z0-9_]+$")], Annotated[str, Field(pattern=r"^[^\n]*$")]
+    ] = {}
     """Settings of the daemons that differ from the robot's file."""
     event: list[Event] = []
     expect: Expected = Expected()

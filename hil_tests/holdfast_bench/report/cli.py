@@ -44,6 +44,11 @@ def report(open_: bool, against: Path | None, as_json: bool) -> None:
         write_page(render(sections, suite, REPORT), REPORT)
     except ResultError as error:
         fail(error, as_json=as_json)
+    except OSError as error:
+        unusable = (
+            f"{error.filename or REPORT}: {error.strerror}; a run as root made it: sudo chown -R $USER build"
+        )
+        fail(ResultError(unusable), as_json=as_json)
     if as_json:
         print_json(dict(summary(sections, suite, REPORT)))
     else:

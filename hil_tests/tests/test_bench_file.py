@@ -281,7 +281,11 @@ def test_a_board_plays_scenarios_of_the_robot_that_it_is(tmp_path: Path, robot: 
     # What a run leaves, this one too, is below the folder that it is run in.
     (tmp_path / "image").mkdir()
     (tmp_path / "image/mkosi.conf").touch()
-    scenario = benches_folder().with_name("scenarios") / "failing-disk.toml"
+    bench_folder = benches_folder().parent
+    (tmp_path / "examples").symlink_to(bench_folder.parent / "examples")
+    (tmp_path / "hil_tests").mkdir()
+    (tmp_path / "hil_tests/controllers").symlink_to(bench_folder / "controllers")
+    scenario = bench_folder / "scenarios/failing-disk.toml"
     code, answer = _holdfast(str(scenario), "--bench", str(tmp_path / "bench.toml"), place=tmp_path)
     assert code == 1
     assert said in str(answer["error"])

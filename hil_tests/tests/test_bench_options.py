@@ -1,4 +1,4 @@
-"""What people type after `holdfast bench` and what the documents tell them to type: accepted, or refused in a sentence."""
+"""What people type after `holdfast bench`, and what the documents tell them to type: accepted, or refused in words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_report_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
 
 
 def told_commands() -> list[tuple[str, str]]:
-    """Return the scenario and the options of each run that a document tells people to make; none is on a FILE of theirs."""
+    """Return scenario and options of each run that a document tells people to make; not those on a FILE of theirs."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     found = [(match[1], match[2]) for file in documents for match in TOLD.finditer(file.read_text())]
     return sorted({told for told in found if told[0] != "mine" and "FILE" not in told[1]})

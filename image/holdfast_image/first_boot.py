@@ -128,7 +128,8 @@ def first_boot(
         told.add("holdfast.wifi", wifi.credential())
         told.summary.append(f"Wi-Fi {wifi.ssid!r}, country {wifi.country}")
     if reset_line is not None:
-        told.files[RESET_LINE] = checked_line(reset_line).encode()
+        reset_line = checked_line(reset_line)
+        told.files[RESET_LINE] = reset_line.encode()
         told.summary.append(
             f"who holds {reset_line} high while it starts, for 5 s, makes it lose all its data"
         )
@@ -182,7 +183,7 @@ def checked_leaf_url(url: str) -> str:
 
 
 def checked_line(line: str) -> str:
-    """Return `line` if it names a GPIO line as robot.toml does.
+    """Return `line` as the initrd reads it if it names a GPIO line as robot.toml does.
 
     Raises:
         UsageError: it does not.
@@ -193,7 +194,7 @@ def checked_line(line: str) -> str:
         raise UsageError(
             f'reset line {line!r}: write "CHIP:NUMBER", for example "gpiochip0:17"; the chip is its device or its label'
         ) from None
-    return line
+    return line.removeprefix("/dev/")
 
 
 def checked_robot(file: Path, host_name: str | None, reset_line: str | None) -> str:

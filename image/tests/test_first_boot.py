@@ -217,7 +217,7 @@ def test_what_stays_readable_beside_encrypted_data_is_said() -> None:
 
 
 def test_a_reset_line_is_named_as_in_robot_toml() -> None:
-    told = first_boot(reset_line="gpiochip0:17")
+    told = first_boot(reset_line="/dev/gpiochip0:17")
     assert told.files == {RESET_LINE: b"gpiochip0:17"}
     assert "lose all its data" in "\n".join(told.summary)
 

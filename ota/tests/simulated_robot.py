@@ -18,6 +18,7 @@ import wasmtime
 
 from holdfast.errors import RejectedError, UnreachableError
 from holdfast.store import StoreThread
+from holdfast.worker.deploy import WANTED
 
 CHECK_TICKS = 100
 CHANNELS = 6
@@ -83,8 +84,9 @@ class _Module:
 class SimulatedRobot:
     """Deployer and core of one robot."""
 
-    def __init__(self, store: StoreThread) -> None:
+    def __init__(self, store: StoreThread, *, check_ticks: int = CHECK_TICKS) -> None:
         self._store = store
+        self._check_ticks = check_ticks
         self._module: _Module | None = None
         self._loaded: dict[str, str] = {}
         self.boot_id = uuid.uuid4().hex
@@ -104,10 +106,10 @@ class SimulatedRobot:
             self._load(record.name, record.version, record.source, "boot")
 
     async def deploy(self, name: str, version: str, source: bytes, origin: str) -> Mapping[str, Any]:
-        """Check for 100 ticks, load and remember."""
+        """Check, load and remember."""
         self._answer()
         candidate = _Module(source)
-        for _ in range(CHECK_TICKS):
+        for _ in range(self._check_ticks):
             candidate.step()
         if candidate.fault != "none":
             error = f"{candidate.fault}: {candidate.message}"
@@ -123,6 +125,7 @@ class SimulatedRobot:
         )
         self._load(name, version, source, origin)
         await self._store(self._store.store.activate_controller, sha256)
+        await self._store(self._store.store.remember, WANTED, "yes")
         return {"sha256": sha256}
 
     async def note_fault(self, sha256: str) -> None:
@@ -137,6 +140,7 @@ class SimulatedRobot:
         self._module, self._loaded, self.armed = None, {}, False
         self.loads.append(("", "", origin))
         await self._store(self._store.store.deactivate_controllers)
+        await self._store(self._store.store.remember, WANTED, "no")
 
     async def status(self) -> Mapping[str, Any]:
         """Say what the core says on `control.sock`."""

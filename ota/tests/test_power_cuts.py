@@ -71,6 +71,29 @@ def test_the_robot_settles_what_a_power_cut_left(
     asyncio.run(after())
 
 
+def test_a_power_cut_at_the_load_leaves_the_way_back_to_what_a_person_loaded_while_the_update_waited(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    robot = tmp_path / "robot"
+
+    async def before() -> None:
+        publish(repository, SINE, "1")
+        async with world(robot, repository.pinned_root, repository.published, bus.url) as here:
+            await here.run_until("committed")
+            publish(repository, controller(), "2")
+            assert (await here.check()).state == "staged"
+            await here.robot.deploy("hotfix", "1", controller(amplitude=0.3).encode(), "operator")
+
+    async def after() -> None:
+        async with world(robot, repository.pinned_root, repository.published, bus.url) as here:
+            await here.settled("rolled_back")
+            assert here.robot.loads[:2] == [("motion", "2", "boot"), ("hotfix", "1", "ota-rollback")]
+
+    asyncio.run(before())
+    cut_power_at("loaded", repository, robot, bus)
+    asyncio.run(after())
+
+
 def test_a_version_that_runs_into_power_cuts_again_and_again_is_given_up(
     repository: Repository, tmp_path: Path, bus: NatsServer
 ) -> None:

@@ -16,10 +16,12 @@ from simulated_robot import (
     STOPS_LATER,
     TRAPS_AT_ONCE,
     TRAPS_LATER,
+    SimulatedRobot,
     controller,
 )
-from world import publish, world
+from world import lose_database, publish, world
 
+from holdfast.store import Store, StoreThread
 from holdfast_ota.mirror import mirror
 from holdfast_ota.repository import Repository
 
@@ -202,13 +204,68 @@ def test_what_was_committed_is_loaded_again_by_a_robot_that_lost_its_database_an
             here.robot.armed = False
             await here.robot.unload("operator")
             assert (await here.check()).state == "current"
-        for file in (tmp_path / "robot").glob("worker.db*"):
-            file.unlink()
+        lose_database(tmp_path / "robot")
         async with world(*arguments) as here:
             await here.settled("watching")
             assert here.robot.version == "1"
             await here.run_until("committed")
             assert (await here.check()).state == "current"
+
+    run(scenario())
+
+
+def test_an_unload_stands_after_the_database_was_lost(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+        lose_database(tmp_path / "robot")
+        store = StoreThread(Store.open(tmp_path / "robot" / "worker.db"))
+        await SimulatedRobot(store).unload("operator")
+        store.close()
+        async with world(*arguments) as here:
+            assert (await here.check()).state == "current"
+            assert here.robot.loads == []
+
+    run(scenario())
+
+
+def test_a_robot_that_lost_its_database_tries_again_after_a_power_cut(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+        lose_database(tmp_path / "robot")
+        async with world(*arguments) as here:
+            await here.settled("watching")
+        async with world(*arguments) as here:
+            await here.settled("rolled_back")
+            await here.run_until("committed")
+            assert here.robot.version == "1"
+            assert (await here.check()).state == "current"
+
+    run(scenario())
+
+
+def test_what_a_robot_that_lost_its_database_rejects_is_not_tried_again(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, controller("unreachable", after=10_000))
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+        lose_database(tmp_path / "robot")
+        async with world(*arguments, check_ticks=10_001) as here:
+            assert (await here.settled("refused"))["reason"] == "rejected"
+            assert (await here.check()).reason == "bad-version"
+            assert here.robot.loads == []
 
     run(scenario())
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import nats
 import wasmtime
 from nats.aio.client import Client
-from simulated_robot import SimulatedRobot
+from simulated_robot import CHECK_TICKS, SimulatedRobot
 
 from holdfast.config import RobotConfig
 from holdfast.store import Store, StoreThread
@@ -35,6 +35,12 @@ def configuration(source: Path | str, *, activate: str = "disarmed", poll_s: flo
         robot=SimpleNamespace(id="arm-01"), control=SimpleNamespace(controller_hz=WINDOW_TICKS / 3.0), ota=ota
     )
     return cast(RobotConfig, sections)
+
+
+def lose_database(directory: Path) -> None:
+    """Take away what the worker of a robot that is off has remembered."""
+    for file in directory.glob("worker.db*"):
+        file.unlink()
 
 
 def publish(repository: Repository, wat: str, version: str | None = None) -> None:
@@ -99,11 +105,12 @@ async def world(
     *,
     activate: str = "disarmed",
     poll_s: float = 3600.0,
+    check_ticks: int = CHECK_TICKS,
 ) -> AsyncIterator[World]:
     """Start a robot that has its state in `directory`; leaving is an orderly stop."""
     bus = await nats.connect(bus_url)
     store = StoreThread(Store.open(directory / "worker.db"))
-    robot = SimulatedRobot(store)
+    robot = SimulatedRobot(store, check_ticks=check_ticks)
     await robot.boot()
     client = OtaClient(
         configuration(source, activate=activate, poll_s=poll_s),

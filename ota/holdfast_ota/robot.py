@@ -243,7 +243,7 @@ class OtaClient:
             )
 
     async def _is_current(self, offer: Offer) -> bool:
-        """Whether the offer is what was committed.
+        """Whether the offer is what was committed, and the robot still has it.
 
         Raises:
             RefusalError: it is older, another content of the same version, or known to be bad.
@@ -257,9 +257,8 @@ class OtaClient:
                 f"it is older than {floor[0]}, which this robot has committed",
                 f"publish what it should run as a version above {floor[0]}",
             )
-        if floor is not None and target.version == floor[0]:
-            if offer.sha256 == floor[1]:
-                return not await self._is_forgotten(offer.sha256)
+        committed = floor is not None and target.version == floor[0]
+        if floor is not None and committed and offer.sha256 != floor[1]:
             raise RefusalError(
                 Reason.MODIFIED,
                 str(target),
@@ -274,11 +273,14 @@ class OtaClient:
                 f"it failed on this robot and is not tried again ({why})",
                 "publish a corrected controller as a new version",
             )
-        return False
+        return committed and not await self._is_forgotten(offer)
 
-    async def _is_forgotten(self, sha256: str) -> bool:
+    async def _is_forgotten(self, offer: Offer) -> bool:
         """Whether the worker's database was begun anew since: nobody has unloaded it, but nobody loads it again."""
-        known = await self._store(self._store.store.controller, sha256)
+        last = next(iter(await self._do(lambda journal: journal.attempts(1))), None)
+        if last is not None and last.target == offer.target and last.state is State.ROLLED_BACK:
+            return True  # it had been forgotten: what was loaded once more was cut off before it proved itself
+        known = await self._store(self._store.store.controller, offer.sha256)
         return known is None and await self._store(self._store.store.fact, WANTED) is None
 
     def _under_way(self, attempt: Attempt) -> Outcome:

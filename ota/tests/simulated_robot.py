@@ -92,7 +92,8 @@ class SimulatedRobot:
         self.boot_id = uuid.uuid4().hex
         self.armed = False
         self.reachable = True
-        self.goes_away_at_unload = False
+        self.goes_away_at = ""
+        """Where its core stops answering, once: "load", "loaded" (and the answer is lost) or "unload"."""
         self.looks = 0
         """How often the core was asked for its status."""
         self.loads: list[tuple[str, str, str]] = []
@@ -123,9 +124,11 @@ class SimulatedRobot:
             source=source,
             cwasm=Path("simulated.cwasm"),
         )
+        self._answer("load")
         self._load(name, version, source, origin)
         await self._store(self._store.store.activate_controller, sha256)
         await self._store(self._store.store.remember, WANTED, "yes")
+        self._answer("loaded")
         return {"sha256": sha256}
 
     async def note_fault(self, sha256: str) -> None:
@@ -134,9 +137,7 @@ class SimulatedRobot:
 
     async def unload(self, origin: str) -> None:
         """Load nothing."""
-        if self.goes_away_at_unload:
-            self.goes_away_at_unload = self.reachable = False
-        self._answer()
+        self._answer("unload")
         self._module, self._loaded, self.armed = None, {}, False
         self.loads.append(("", "", origin))
         await self._store(self._store.store.deactivate_controllers)
@@ -176,6 +177,8 @@ class SimulatedRobot:
         self._loaded = {"name": name, "version": version, "sha256": hashlib.sha256(source).hexdigest()}
         self.loads.append((name, version, origin))
 
-    def _answer(self) -> None:
+    def _answer(self, moment: str = "asked") -> None:
+        if moment == self.goes_away_at:
+            self.goes_away_at, self.reachable = "", False
         if not self.reachable:
             raise UnreachableError("control.sock does not answer: start holdfast-control")

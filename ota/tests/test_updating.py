@@ -253,6 +253,45 @@ def test_a_robot_that_lost_its_database_tries_again_after_a_power_cut(
     run(scenario())
 
 
+def test_a_robot_that_lost_its_database_tries_again_when_its_core_went_away(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+        lose_database(tmp_path / "robot")
+        async with world(*arguments) as here:
+            here.robot.goes_away_at = "load"
+            await here.settled("failed")
+            here.robot.reachable = True
+            assert (await here.check()).state == "activated"
+            assert here.robot.version == "1"
+
+    run(scenario())
+
+
+def test_a_database_from_before_unloads_were_noted_is_not_a_lost_one(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        arguments = (tmp_path / "robot", repository.pinned_root, repository.published, bus.url)
+        async with world(*arguments) as here:
+            await here.run_until("committed")
+            sha256 = here.attempts()[0].sha256
+        lose_database(tmp_path / "robot")
+        store = Store.open(tmp_path / "robot" / "worker.db")
+        store.stage_controller(sha256=sha256, name="motion", version="1", source=b"", cwasm=Path("1.cwasm"))
+        store.close()
+        async with world(*arguments) as here:
+            assert (await here.check()).state == "current"
+            assert here.robot.loads == []
+
+    run(scenario())
+
+
 def test_what_a_robot_that_lost_its_database_rejects_is_not_tried_again(
     repository: Repository, tmp_path: Path, bus: NatsServer
 ) -> None:
@@ -320,6 +359,27 @@ def test_a_roll_back_loads_what_ran_last_and_nothing_that_has_failed(
     run(scenario())
 
 
+def test_a_version_that_was_loaded_without_an_answer_is_rolled_back_to_what_ran_before(
+    repository: Repository, tmp_path: Path, bus: NatsServer
+) -> None:
+    async def scenario() -> None:
+        publish(repository, SINE)
+        async with world(tmp_path / "robot", repository.pinned_root, repository.published, bus.url) as here:
+            await here.run_until("committed")
+            here.robot.armed = False
+            publish(repository, TRAPS_LATER)
+            here.robot.goes_away_at = "loaded"
+            assert (await here.check()).state == "failed"
+            assert here.robot.version == "2"
+            here.robot.reachable = True
+            here.reports.clear()
+            assert (await here.check()).state == "activated"
+            report = await here.run_until("rolled_back")
+            assert "motion 1 is loaded again" in report["sentence"]
+
+    run(scenario())
+
+
 def test_a_roll_back_does_not_load_what_failed_beside_the_new_version(
     repository: Repository, tmp_path: Path, bus: NatsServer
 ) -> None:
@@ -355,7 +415,7 @@ def test_a_roll_back_waits_for_a_core_that_is_away(
                 here.robot.run(50)
                 return False
 
-            here.robot.goes_away_at_unload = True
+            here.robot.goes_away_at = "unload"
             await here.until(away, "failing")
             await here.until(lambda: not here.robot.reachable, "a core that is away")
             here.robot.reachable = True

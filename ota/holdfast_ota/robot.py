@@ -276,10 +276,13 @@ class OtaClient:
         return committed and not await self._is_forgotten(offer)
 
     async def _is_forgotten(self, offer: Offer) -> bool:
-        """Whether the worker's database was begun anew since: nobody has unloaded it, but nobody loads it again."""
+        """Whether the worker's database was begun anew since: nobody has unloaded it, but nobody loads it again.
+
+        Once that is noticed, only a new commit ends it: what was begun leaves its own traces in the new database.
+        """
         last = next(iter(await self._do(lambda journal: journal.attempts(1))), None)
-        if last is not None and last.target == offer.target and last.state is State.ROLLED_BACK:
-            return True  # it had been forgotten: what was loaded once more was cut off before it proved itself
+        if last is not None and last.target == offer.target and last.state is not State.COMMITTED:
+            return True
         known = await self._store(self._store.store.controller, offer.sha256)
         return known is None and await self._store(self._store.store.fact, WANTED) is None
 

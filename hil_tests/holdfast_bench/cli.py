@@ -37,6 +37,7 @@ from holdfast_bench.report.cli import compare, report
 from holdfast_bench.result import BenchError, failure_kept, write_result
 from holdfast_bench.scenarios import find_scenario, scenario_files
 from holdfast_bench.vm_bench import VmBench
+from holdfast_image.build import repository_root
 from holdfast_image.errors import ImageError
 
 Result = dict[str, Any]
@@ -87,17 +88,26 @@ def _found(name: str) -> Scenario:
     """Return the scenario with a name, or that of a file.
 
     Raises:
-        click.UsageError: there is none.
+        click.UsageError: there is none, or no checkout of which it could run anything.
     """
     try:
+        repository_root()
         return SCENARIOS.get(name) or _from_file(name)
     except (BenchError, ImageError) as error:
         raise click.UsageError(str(error)) from error
 
 
 def _require_used(name: str, scenario: Scenario) -> None:
-    """Refuse an option that was given and changes nothing."""
+    """Refuse an option that was given and changes nothing.
+
+    Raises:
+        click.UsageError: names the option and the scenarios that it is for.
+    """
     context = click.get_current_context()
+    if not scenario.on_robot and context.params["bench_file"]:
+        raise click.UsageError(
+            f"--bench means nothing to {name}, which runs here; leave it out (it is for scenarios on a robot)"
+        )
     for option in (part.name for part in fields(Length)):
         if (
             context.get_parameter_source(option) is ParameterSource.COMMANDLINE
@@ -206,6 +216,14 @@ def _fail(name: str, error: Exception, as_json: bool) -> NoReturn:
     sys.exit(1)
 
 
+def _refuse(error: click.UsageError, as_json: bool) -> NoReturn:
+    """End the program as click does for wrong usage, or with JSON, which click has not."""
+    if not as_json:
+        raise error
+    print_json({"ok": False, "error": error.message})
+    sys.exit(error.exit_code)
+
+
 @click.group(epilog=EXIT_CODES)
 def bench() -> None:
     """Run the hardware-in-the-loop scenarios.
@@ -228,7 +246,7 @@ def list_(as_json: bool) -> None:
     try:
         scenarios = SCENARIOS | {name: _from_file(name) for name in scenario_files()}
     except (BenchError, ImageError) as error:
-        raise click.UsageError(str(error)) from error
+        _refuse(click.UsageError(str(error)), as_json)
     if as_json:
         print_json({"scenarios": {n: {"shows": s.shows, "clocks": s.clocks} for n, s in scenarios.items()}})
         return
@@ -290,11 +308,11 @@ def run_(
 
     Example: holdfast bench run deadlines --virtual-time --seconds 60
     """
-    scenario = _found(name)
-    _require_used(name, scenario)
-    name = Path(name).stem
-    length = Length(seconds, trials, count, seed, enable_line)
     try:
+        scenario = _found(name)
+        _require_used(name, scenario)
+        name = Path(name).stem
+        length = Length(seconds, trials, count, seed, enable_line)
         chosen = load_bench_file(bench_file or default_bench())
         virtual_time = virtual_time or chosen.clock == "virtual"
         chosen.require(frozenset({"virtual-time"}) if virtual_time else scenario.needs, name)
@@ -311,6 +329,8 @@ def run_(
                 raise click.UsageError(f"{name} means nothing in an emulator's real time; add --virtual-time")
             with failure_kept(name, header):
                 result = scenario.real_time(chosen, length)
+    except click.UsageError as error:
+        _refuse(error, as_json)
     except (BenchError, HoldfastError, ImageError) as error:
         _fail(name, error, as_json)
     result = header | result

@@ -9,10 +9,13 @@ from pydantic import ValidationError
 
 from holdfast.config import load_robot_config
 from holdfast.errors import ConfigError
+from holdfast.session import env_lines
 from holdfast.toml_positions import KeyPath, key_lines, line_of
 from holdfast_bench.guest.scenario_file import Deploy, Scenario
 from holdfast_bench.result import BenchError
 from holdfast_image.build import repository_root
+from holdfast_image.errors import UsageError
+from holdfast_image.guest import firstboot
 
 
 def scenario_files() -> dict[str, Path]:
@@ -72,8 +75,9 @@ def _require_what_the_image_has(file: Path, text: str, scenario: Scenario) -> No
                 f"{file}:{line_of(lines, path)}: {key}: there is no {name!r}; the image has {', '.join(there)}"
             )
     try:
+        firstboot.environment(env_lines(scenario.environment))
         load_robot_config(robots / scenario.robot, scenario.environment)
-    except ConfigError as error:
+    except (UsageError, ConfigError) as error:
         raise BenchError(f"{file}:{line_of(lines, ('environment',))}: environment: {error}") from error
 
 

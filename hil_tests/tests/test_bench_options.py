@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,15 @@ def holdfast(*arguments: str) -> Result:
     return CliRunner().invoke(bench, arguments)
 
 
+def told_as_json(*arguments: str) -> str:
+    """Return the error of a command that is refused with --json."""
+    result = holdfast(*arguments, "--json")
+    assert result.exit_code == 2, result.output
+    told = json.loads(result.stdout)
+    assert told["ok"] is False
+    return str(told["error"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "users"),
     [
@@ -31,6 +43,7 @@ def holdfast(*arguments: str) -> Result:
         (("update-writes", "--count", "5"), "boot, power-cut, data-writes, update-cut"),
         (("boot", "--seed", "1"), "estop-1000, power-cut"),
         (("power-cut", "--enable-line"), "estop-1000"),
+        (("tick", "--bench", "hil_tests/benches/pi5.toml"), "scenarios on a robot"),
     ],
 )
 def test_an_option_that_changes_nothing_is_refused(arguments: tuple[str, ...], users: str) -> None:
@@ -40,7 +53,7 @@ def test_an_option_that_changes_nothing_is_refused(arguments: tuple[str, ...], u
     assert users in result.output
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("run", "faults", "--virtual-time")])
+@pytest.mark.parametrize("arguments", [("list",), ("run", "faults", "--virtual-time"), ("run", "tick")])
 def test_outside_of_a_checkout_it_says_so(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +61,22 @@ def test_outside_of_a_checkout_it_says_so(
     result = holdfast(*arguments)
     assert result.exit_code == 2, result.output
     assert "Error: " in result.output
+    assert "is in no checkout" in told_as_json(*arguments)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "somersault"), "there is no scenario"),
+        (("run", "mine.toml"), "mine.toml: No such file"),
+        (("run", "tick", "--seconds", "5"), "--seconds means nothing to tick"),
+        (("run", "tick", "--virtual-time"), "real time only"),
+        (("run", "deadlines"), "add --virtual-time"),
+    ],
+)
+def test_what_is_refused_is_told_as_json_too(arguments: tuple[str, ...], said: str) -> None:
+    assert said in told_as_json(*arguments)
 
 
 def test_a_report_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +87,22 @@ def test_a_report_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     (place / "report.html").mkdir()
     result = holdfast("report", "--json")
     assert result.exit_code == 2, result.output
-    assert "sudo chown" in json.loads(result.stdout)["error"]
+    assert json.loads(result.stdout)["error"].startswith("build/bench/report.html: Is a directory; ")
+
+
+def test_a_report_in_a_folder_that_root_made_names_it_and_the_way_out(tmp_path: Path) -> None:
+    place = tmp_path / "build/bench"
+    (place / "estop").mkdir(parents=True)
+    (place / "estop/result.json").write_text(json.dumps({"scenario": "estop", "clock": "real"}))
+    place.chmod(0o555)
+    # Root needs no permission, unless it is without this capability.
+    as_user = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    report = [*as_user, sys.executable, "-m", "holdfast.cli", "bench", "report", "--json"]
+    done = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert json.loads(done.stdout)["error"] == (
+        "build/bench/report.partial: Permission denied; a run as root made it: sudo chown -R $USER build"
+    )
 
 
 def told_commands() -> list[tuple[str, str]]:
@@ -75,10 +119,12 @@ def test_what_the_documents_tell_people_to_run_is_offered(name: str, options: st
     if name in SCENARIOS:
         scenario = SCENARIOS[name]
         offered, needed = scenario.clocks, scenario.needs
-        given = {option.replace("-", "_") for option in re.findall(r"--([a-z-]+)", options)}
-        assert given - {"virtual_time", "bench", "json"} <= scenario.options
+        used = scenario.options
     else:
         offered, needed = ["virtual", "real"], needs(load_scenario(scenario_files()[name]))
+        used = frozenset()
+    given = {option.replace("-", "_") for option in re.findall(r"--([a-z-]+)", options)}
+    assert given - {"virtual_time", "bench", "json"} <= used
     chosen = load_bench_file(ROOT / (file[1] if file else "hil_tests/benches/virtual.toml"))
     virtual = virtual or chosen.clock == "virtual"
     assert ("virtual" if virtual else "real") in offered

@@ -70,6 +70,8 @@ def test_what_the_image_does_not_have_is_told_before_anything_boots(
         ('[environment]\nPATH = "x"\n', 7, "environment.PATH"),
         ('[environment]\nHOLDFAST_SAFETY__core_timeout_ms = "50"\n', 7, "environment.HOLDFAST_SAFETY__core"),
         ('[environment]\nHOLDFAST_SAFETY__CORE_TIMEOUT_MS = "soon"\n', 6, "core_timeout_ms"),
+        ('[environment]\nHOLDFAST_SAFTY__CORE_TIMEOUT_MS = "50"\n', 6, "safty: is not a section"),
+        ('[environment]\nHOLDFAST_MINE = "a\\rb"\n', 6, "expected HOLDFAST_KEY=VALUE, found 'b'"),
         (
             '[[event]]\ndo = "deploy"\nat_s = 1\ncontroller = "cruse.wat"\n',
             9,

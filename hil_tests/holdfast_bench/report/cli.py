@@ -45,10 +45,13 @@ def report(open_: bool, against: Path | None, as_json: bool) -> None:
     except ResultError as error:
         fail(error, as_json=as_json)
     except OSError as error:
-        unusable = (
-            f"{error.filename or REPORT}: {error.strerror}; a run as root made it: sudo chown -R $USER build"
+        file = error.filename2 or error.filename or REPORT
+        way_out = (
+            "a run as root made it: sudo chown -R $USER build"
+            if isinstance(error, PermissionError)
+            else "the page cannot be written; make room for it"
         )
-        fail(ResultError(unusable), as_json=as_json)
+        fail(ResultError(f"{file}: {error.strerror}; {way_out}"), as_json=as_json)
     if as_json:
         print_json(dict(summary(sections, suite, REPORT)))
     else:

@@ -79,12 +79,12 @@ class Updated:
         return [digest for file, digest in named if file is not None and file.version == version]
 
     def fetch(self, folder: Path) -> None:
-        """Copy a version to the robot; over ssh an emulated one would take minutes to decrypt it."""
+        """Copy a version to the robot's disk; over ssh an emulated one would take minutes to decrypt it."""
         files = " ".join(file.name for file in folder.iterdir())
         with _served(folder) as url:
             self.shell.run(
                 f"rm -rf {FOLDER} && mkdir {FOLDER} && cd {FOLDER} && "
-                f"for file in {files}; do {_FETCH} {url}/$file $file; done",
+                f"for file in {files}; do {_FETCH} {url}/$file $file; done && sync",
                 limit_s=_LIMIT_S,
             )
 

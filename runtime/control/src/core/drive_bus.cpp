@@ -15,7 +15,6 @@ constexpr int kMaxFramesPerCycle = 256;
 // A link that answers nothing but errors is left alone until the next cycle.
 constexpr int kMaxErrorsPerCycle = 16;
 constexpr std::int64_t kHeartbeatsMissed = 3;
-constexpr std::int64_t kMaxPeriodsListened = 2;  // of a pause between two cycles
 
 std::optional<double> quantity_of(const DriveSample& sample, Quantity quantity) {
     switch (quantity) {
@@ -70,13 +69,15 @@ Expected<std::size_t> DriveBus::port_of(const std::string& url, const std::files
     auto link = open_link(url, "core", run_directory);
     if (!link) return tl::unexpected(link.error());
     urls_.push_back(url);
-    ports_.push_back({std::move(*link), {}, {}, {}, {}});
+    ports_.push_back({std::move(*link), Arrival(config_->tier1_period_ns()), {}, {}, {}, {}});
     return index;
 }
 
 void DriveBus::receive(std::int64_t now_ns, Counters& counters) {
     const std::int64_t elapsed_ns = last_receive_ns_ == 0 ? 0 : now_ns - last_receive_ns_;
-    listened_ns_ += std::min(elapsed_ns, kMaxPeriodsListened * config_->tier1_period_ns());
+    const std::int64_t longest_ns = kMaxPeriodsListened * config_->tier1_period_ns();
+    listened_ns_ += std::min(elapsed_ns, longest_ns);
+    if (last_receive_ns_ == 0 || elapsed_ns > longest_ns) listening_since_ns_ = now_ns;
     last_receive_ns_ = now_ns;
     for (Port& port : ports_) {
         drain(port, now_ns, counters);
@@ -85,19 +86,20 @@ void DriveBus::receive(std::int64_t now_ns, Counters& counters) {
     }
 }
 
-void DriveBus::drain(const Port& port, std::int64_t now_ns, Counters& counters) {
+void DriveBus::drain(Port& port, std::int64_t now_ns, Counters& counters) {
+    const std::int64_t arrived_ns = port.arrival.earliest(now_ns);
     int errors = 0;
     for (int i = 0; i < kMaxFramesPerCycle && errors < kMaxErrorsPerCycle; ++i) {
         CanFrame frame;
         const LinkResult result = port.link->receive(frame);
-        if (result == LinkResult::kEmpty) break;
+        if (result == LinkResult::kEmpty) return port.arrival.emptied(now_ns);
         if (result == LinkResult::kError) {
             counters.add(Counter::kLinkReceiveErrors);
             ++errors;
             continue;
         }
         counters.add(Counter::kFramesReceived);
-        take(port, frame, now_ns);
+        take(port, frame, arrived_ns);
     }
 }
 
@@ -123,40 +125,47 @@ void DriveBus::maintain(const Port& port, Counters& counters) {
     counters.add(sent ? Counter::kFramesSent : Counter::kLinkSendErrors);
 }
 
-void DriveBus::take(const Port& port, const CanFrame& frame, std::int64_t now_ns) {
+void DriveBus::take(const Port& port, const CanFrame& frame, std::int64_t arrived_ns) {
     for (const std::size_t d : port.drives) {
-        if (const auto sample = profiles_[d]->decode(frame)) return store(d, *sample, now_ns);
+        if (const auto sample = profiles_[d]->decode(frame)) return store(d, *sample, arrived_ns);
     }
     for (const std::size_t s : port.sensors) {
         const auto reading = sensor::decode(config_->sensors[s], frame);
         if (!reading) continue;
         for (std::size_t i = 0; i < reading->count; ++i)
-            store(s, reading->values[i].quantity, reading->values[i].value, now_ns);
+            store(s, reading->values[i].quantity, reading->values[i].value, arrived_ns);
         return;
     }
 }
 
-void DriveBus::store(std::size_t drive, const DriveSample& sample, std::int64_t now_ns) {
+void DriveBus::store(std::size_t drive, const DriveSample& sample, std::int64_t arrived_ns) {
     if (sample.axis_error) axis_[drive].error = *sample.axis_error;
     if (sample.axis_state) axis_[drive].state = *sample.axis_state;
     if (sample.heartbeat) axis_[drive].heard_at_ns = listened_ns_;
+    if (sample.velocity) axis_[drive].velocity = {*sample.velocity, arrived_ns};
     for (std::size_t s = 0; s < config_->states.size(); ++s) {
         const StateChannel& channel = config_->states[s];
         if (channel.sensor || channel.drive != drive) continue;
-        if (const auto value = quantity_of(sample, channel.quantity)) samples_[s] = {*value, now_ns};
+        if (const auto value = quantity_of(sample, channel.quantity)) samples_[s] = {*value, arrived_ns};
     }
 }
 
-void DriveBus::store(std::size_t sensor, Quantity quantity, double value, std::int64_t now_ns) {
+void DriveBus::store(std::size_t sensor, Quantity quantity, double value, std::int64_t arrived_ns) {
     for (std::size_t s = 0; s < config_->states.size(); ++s) {
         const StateChannel& channel = config_->states[s];
-        if (channel.sensor == sensor && channel.quantity == quantity) samples_[s] = {value, now_ns};
+        if (channel.sensor == sensor && channel.quantity == quantity) samples_[s] = {value, arrived_ns};
     }
 }
 
 bool DriveBus::fresh(std::size_t state, std::int64_t now_ns) const {
     const Sample& sample = samples_[state];
     return sample.mono_ns != 0 && now_ns - sample.mono_ns <= config_->states[state].max_age_ns;
+}
+
+AxisVelocity DriveBus::velocity(std::size_t drive, std::int64_t now_ns) const {
+    const Sample& said = axis_[drive].velocity;
+    if (said.mono_ns != 0 && now_ns - said.mono_ns <= kVelocityAgeNs) return {.measured = said.value};
+    return {.awaited = now_ns - listening_since_ns_ < kVelocityAgeNs};
 }
 
 bool DriveBus::silent(std::size_t drive) const {

@@ -10,8 +10,10 @@
 
 #include "core/exchange.hpp"
 #include "drive/profile.hpp"
+#include "link/arrival.hpp"
 #include "link/link.hpp"
 #include "robot/config.hpp"
+#include "shield/shield.hpp"
 
 namespace holdfast::core {
 
@@ -38,6 +40,9 @@ class DriveBus {
 
     [[nodiscard]] const Sample& sample(std::size_t state) const { return samples_[state]; }
     [[nodiscard]] bool fresh(std::size_t state, std::int64_t now_ns) const;
+    // Of the drive itself, whether or not a [[state]] names it, in the unit of its channel. Awaited for
+    // kVelocityAgeNs from the start, and from when the bus is heard again after a pause.
+    [[nodiscard]] AxisVelocity velocity(std::size_t drive, std::int64_t now_ns) const;
     [[nodiscard]] std::uint32_t axis_error(std::size_t drive) const { return axis_[drive].error; }
     // kDriveUnknown: not heard since the start, or since forget_axis_states().
     [[nodiscard]] std::uint8_t axis_state(std::size_t drive) const { return axis_[drive].state; }
@@ -51,9 +56,11 @@ class DriveBus {
         std::uint32_t error{};
         std::uint8_t state{};
         std::optional<std::int64_t> heard_at_ns{};  // listening time of its last heartbeat
+        Sample velocity{};
     };
     struct Port {
         std::unique_ptr<Link> link;
+        Arrival arrival;
         std::vector<std::size_t> drives;
         std::vector<std::size_t> sensors;
         std::optional<CanFrame> sync;
@@ -64,12 +71,12 @@ class DriveBus {
     [[nodiscard]] Expected<void> listen(const Port& port) const;
     [[nodiscard]] Expected<std::size_t> port_of(const std::string& url,
                                                 const std::filesystem::path& run_directory);
-    void drain(const Port& port, std::int64_t now_ns, Counters& counters);
+    void drain(Port& port, std::int64_t now_ns, Counters& counters);
     void count_health(Port& port, Counters& counters) const;
     void maintain(const Port& port, Counters& counters);
-    void take(const Port& port, const CanFrame& frame, std::int64_t now_ns);
-    void store(std::size_t drive, const DriveSample& sample, std::int64_t now_ns);
-    void store(std::size_t sensor, Quantity quantity, double value, std::int64_t now_ns);
+    void take(const Port& port, const CanFrame& frame, std::int64_t arrived_ns);
+    void store(std::size_t drive, const DriveSample& sample, std::int64_t arrived_ns);
+    void store(std::size_t sensor, Quantity quantity, double value, std::int64_t arrived_ns);
     [[nodiscard]] bool send(std::size_t drive, const DriveFrames& frames, Counters& counters);
 
     const RobotConfig* config_;
@@ -80,6 +87,7 @@ class DriveBus {
     std::array<Sample, kMaxStateChannels> samples_{};
     std::array<Axis, kMaxDrives> axis_{};
     std::int64_t last_receive_ns_{0};
+    std::int64_t listening_since_ns_{0};  // without a pause
     // Time spent listening: what a drive said while this loop stood still is no fault of the drive.
     std::int64_t listened_ns_{0};
 };

@@ -35,6 +35,7 @@ Expected<void> ResumeMarker::set(bool armed) {
             return fail(file_.string() + ": cannot be written: " + std::strerror(errno));
     } else {
         std::filesystem::remove(file_, error);
+        if (error) return fail(file_.string() + ": cannot be removed: " + error.message());
     }
     if (!sync_directory(file_.parent_path())) {
         return fail(file_.parent_path().string() + ": cannot be written: " + std::strerror(errno));

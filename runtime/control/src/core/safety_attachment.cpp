@@ -31,7 +31,10 @@ Expected<void> SafetyAttachment::attach() {
     auto client = ipc::Client::connect(socket_);
     if (!client) return tl::unexpected(client.error());
     client_ = std::move(*client);
-    auto reply = client_->request({{"op", "attach"}, {"role", "core"}}, {state_fd_}, kReplyMs);
+    // Hazard: a daemon that was killed before it could write the stop that stands comes back without it.
+    const std::uint64_t latch = segment_ ? segment_->segment().stop.load(std::memory_order_acquire) : 0;
+    auto reply =
+        client_->request({{"op", "attach"}, {"role", "core"}, {"latch", latch}}, {state_fd_}, kReplyMs);
     if (!reply) return tl::unexpected(reply.error());
     if (!reply->body.value("ok", false)) return fail(reply->body.value("error", "refused without a reason"));
     if (reply->descriptors.size() != 1) return fail("the reply to attach carries no segment");

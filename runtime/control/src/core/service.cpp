@@ -272,7 +272,9 @@ std::vector<std::string> Service::blocker_texts(std::uint32_t blockers) {
         "an e-stop is latched (" + std::string(shm::name_of(status.latch_cause)) + "); reset it first");
     add(Blocker::kSafetySilent, "holdfast-safety gives no heartbeat; start it");
     add(Blocker::kNotPermitted,
-        "holdfast-safety does not permit it: a required heartbeat is missing; start holdfast-worker");
+        "holdfast-safety does not permit it: a required heartbeat is missing (start holdfast-worker), or "
+        "what "
+        "`holdfast robot status` says of its equipment and its stop record");
     add(Blocker::kNoController, "no controller is loaded; deploy one");
     add(Blocker::kControllerFaulted, "the controller has failed; load another or unload it");
     if (has(blockers, Blocker::kRealtime)) texts.insert(texts.end(), shortfalls_.begin(), shortfalls_.end());

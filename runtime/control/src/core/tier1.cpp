@@ -23,9 +23,11 @@ constexpr std::uint32_t bit(Enum value) {
     return static_cast<std::uint32_t>(value);
 }
 
+// A velocity that is not known yet may be any.
 bool sends_motion(const CommandChannel& channel, const ChannelHistory& history) {
+    if (!history.started) return channel.kind == ChannelKind::kVelocity;
     const double rate = channel.kind == ChannelKind::kPosition ? history.velocity : history.sent;
-    return history.started && std::abs(rate) > kStandstill;
+    return std::abs(rate) > kStandstill;
 }
 
 }  // namespace
@@ -162,7 +164,7 @@ void Tier1::decide(const Setpoint& setpoint) {
 void Tier1::begin_armed() {
     armed_cycles_ = 0;
     // A drive that is enabled starts from where it is, not from where it was sent last.
-    shield_.forget_all();
+    shield_.forget_positions();
     bus_.forget_axis_states();
 }
 
@@ -189,7 +191,11 @@ void Tier1::filter_commands(const Setpoint& setpoint) {
                              : set            ? setpoint.value[c]
                                               : config_.commands[c].default_value;
     }
-    const ShieldInput input{.wish = setpoint.value, .set = setpoint.set, .state = samples_, .follow = follow};
+    const ShieldInput input{.wish = setpoint.value,
+                            .set = setpoint.set,
+                            .state = samples_,
+                            .velocity = velocities_,
+                            .follow = follow};
     std::ranges::copy(shield_.filter(input, dt_s_), data_.sent.begin());
 }
 
@@ -204,6 +210,8 @@ void Tier1::show_samples() {
         const auto& position = config_.commands[c].position_state;
         if (position && !estimation_.trusted(c)) samples_[*position].fresh = false;
     }
+    for (std::size_t d = 0; d < config_.drives.size(); ++d)
+        velocities_[config_.drives[d].command] = bus_.velocity(d, now_ns_);
 }
 
 // Rule 1: a complete frame to every drive, in every mode.
@@ -212,9 +220,12 @@ void Tier1::send_commands() {
     bool all_sent = true;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
-        // A position channel that was never measured has no safe value. Its drive keeps what it holds; the
-        // channel is stale, so nothing arms.
-        if (!shield_.has_value(c)) continue;
+        // What is not measured has no safe value: the drive keeps what it was told last. A position channel
+        // is stale, so nothing arms; a velocity is awaited for a moment, and the daemon stops it meanwhile.
+        if (!shield_.has_value(c)) {
+            all_sent = all_sent && config_.commands[c].kind == ChannelKind::kPosition;
+            continue;
+        }
         all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
     }
     if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);

@@ -73,7 +73,9 @@ class Tier1 {
     Observation seen_;
     OverrunLadder ladder_;
     Shield shield_;
-    std::array<StateSample, kMaxStateChannels> samples_{};  // what the shield is shown
+    // What the shield is shown.
+    std::array<StateSample, kMaxStateChannels> samples_{};
+    std::array<AxisVelocity, kMaxCommandChannels> velocities_{};
     std::array<std::uint32_t, kMaxDrives> last_axis_error_{};
     shm::StateData data_{};
 

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -38,6 +39,9 @@ class DriveFrames {
     std::array<CanFrame, kMax> frames_{};
     std::size_t count_{0};
 };
+
+// A velocity that a drive reported is known for this long: no channel has an age limit of its own for it.
+inline constexpr std::int64_t kVelocityAgeNs = 20'000'000;
 
 class DriveProfile {
   public:

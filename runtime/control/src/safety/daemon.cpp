@@ -1,5 +1,6 @@
 #include "safety/daemon.hpp"
 
+#include <pwd.h>
 #include <sys/eventfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -37,6 +38,12 @@ std::int32_t scaled(double value, double by) { return static_cast<std::int32_t>(
 
 // The core's own ladder comes first (controlled stop); this one is for the core that does not stop.
 constexpr std::uint32_t kOverrunFactor = 4;
+
+// Robots have this user; a workstation has the one who runs all of it.
+std::optional<uid_t> core_user() {
+    const passwd* user = ::getpwnam("holdfast-control");
+    return user == nullptr ? std::nullopt : std::optional(user->pw_uid);
+}
 
 KernelConfig kernel_config(const RobotConfig& config, bool realtime, bool watchdog_missing) {
     const SafetyConfig& safety = config.safety;
@@ -149,7 +156,6 @@ Expected<void> run_daemon(const RobotConfig& config) {
         if (watchdog) watchdog->switch_off();
         return {};
     }
-    frames->discard_received();
     tell_of(devices, config.safety);
     std::vector<std::string> problems = devices.problems();
     auto evidence = EvidenceRing::open(run_directory() / "evidence.ring");
@@ -187,6 +193,7 @@ Expected<void> run_daemon(const RobotConfig& config) {
                      .estop_lines = !config.safety.estop_lines.empty(),
                      .enable_line = config.safety.enable_line.has_value(),
                      .watchdog_timeout_s = watchdog ? watchdog->timeout_s() : 0,
+                     .core_user = core_user(),
                      .evidence = evidence_writer ? &*evidence_writer : nullptr});
     auto server = ipc::Server::listen(
         run_directory() / "safety.sock",

@@ -152,7 +152,7 @@ Causes judge_all(const KernelConfig& config, State& state, const Inputs& inputs)
     const StopCause fault = cause_of(inputs.controller_fault);
 
     Causes causes;
-    causes.add(StopCause::kStateRecordUnreadable, inputs.record_unreadable);
+    causes.add(StopCause::kStateRecordUnreadable, inputs.record_unreadable || inputs.lost_stop != 0);
     causes.add(lines, lines != StopCause::kNone);
     causes.add(StopCause::kOperator, inputs.operator_stop);
     causes.add(StopCause::kCoreLost, core_gone);
@@ -206,19 +206,24 @@ bool hold_enable(const KernelConfig& config, EnableState& enable, bool permitted
 
 Outputs step(const KernelConfig& config, State& state, const Inputs& inputs) noexcept {
     const Causes causes = judge_all(config, state, inputs);
+    state.last_sequence = std::max(state.last_sequence, inputs.lost_stop);
     Outputs outputs{};
     outputs.standing = causes.first();
     outputs.warnings = causes.warnings();
     outputs.newly_latched = latch(state, outputs.standing, inputs.now_ns);
     const bool present = outputs.standing != StopCause::kNone;
-    outputs.reset_refused = inputs.reset && present;
-    outputs.reset_granted = inputs.reset && !present;
-    if (outputs.reset_granted) clear_latch(state);
+    // Hazard: a core that stood still when the stop came would go on as if it had never been.
+    const bool unheeded = state.latch_sequence != 0 && state.core_was_armed;
+    outputs.reset_refused = inputs.reset && (present || unheeded);
+    outputs.reset_granted = inputs.reset && !outputs.reset_refused;
+    if (outputs.reset_granted && state.latch_sequence != 0) clear_latch(state);
     outputs.latch_sequence = state.latch_sequence;
     outputs.cause = state.cause;
     const bool heard = state.core.fresh && (state.worker.fresh || !config.worker_required);
     const bool equipped = !config.realtime_missing && !config.watchdog_missing;
-    outputs.arm_permitted = state.latch_sequence == 0 && heard && equipped;
+    // Hazard: a stop that could not be written is forgotten by the next restart. So nothing moves before the
+    // file was written once, nor while it cannot be.
+    outputs.arm_permitted = state.latch_sequence == 0 && heard && equipped && !inputs.record_behind;
     outputs.enable = hold_enable(config, state.enable, outputs.arm_permitted, state.latch_sequence != 0);
     return outputs;
 }

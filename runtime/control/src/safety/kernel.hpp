@@ -78,8 +78,11 @@ struct Inputs {
     bool worker_lost{};
     shm::ControllerFault controller_fault{};  // of the controller that is loaded now
     bool record_unreadable{};                 // the latch file was damaged and is not yet written anew
-    bool operator_stop{};                     // a request since the last period
-    bool reset{};                             // an explicit local reset since the last period
+    bool record_behind{};                     // that file does not say (yet) what the latch says
+    std::uint64_t
+        lost_stop{};       // of a core that attached under a stop of which that file knew nothing; 0: none
+    bool operator_stop{};  // a request since the last period
+    bool reset{};          // an explicit local reset since the last period
     EstopReading estop{};
     bool enable_line_failed{false};  // it was not to be had, or could not be set
     bool drive_fault{false};         // a drive reports an error

@@ -47,6 +47,7 @@ Inputs Loop::observe(std::int64_t now_ns, Seen& seen) {
             .worker_beats = mailbox_.worker_beats.load(std::memory_order_acquire),
             .operator_stops = mailbox_.operator_stops.load(std::memory_order_acquire),
             .resets = mailbox_.resets.load(std::memory_order_acquire),
+            .lost_stop = mailbox_.lost_stop.load(std::memory_order_acquire),
             .health_samples = mailbox_.health_samples.load(std::memory_order_acquire)};
     Inputs inputs{};
     inputs.now_ns = now_ns;
@@ -59,6 +60,9 @@ Inputs Loop::observe(std::int64_t now_ns, Seen& seen) {
     inputs.worker_lost = seen.worker_losses != seen_.worker_losses;
     inputs.controller_fault = inputs.core_attached ? core_.controller_fault : shm::ControllerFault::kNone;
     inputs.record_unreadable = mailbox_.record_unreadable.load(std::memory_order_acquire);
+    inputs.record_behind =
+        mailbox_.recorded.load(std::memory_order_acquire) != LatchWord(state_.latch_sequence, state_.cause);
+    if (seen.lost_stop != seen_.lost_stop) inputs.lost_stop = seen.lost_stop;
     inputs.operator_stop = seen.operator_stops != seen_.operator_stops;
     inputs.reset = seen.resets != seen_.resets;
     if (config_.estop_lines) inputs.estop = outside_.lines.read_estop();
@@ -146,6 +150,7 @@ void Loop::report(const Inputs& inputs, const Outputs& outputs, const Seen& seen
     mailbox_.stop_frames_failed.store(frames_.counts().failed, std::memory_order_release);
     mailbox_.stop_frames_withheld.store(frames_.counts().withheld, std::memory_order_release);
     if (inputs.reset) {
+        mailbox_.reset_granted.store(outputs.reset_granted, std::memory_order_release);
         mailbox_.reset_refused_for.store(outputs.standing, std::memory_order_release);
         mailbox_.resets_decided.store(seen.resets, std::memory_order_release);
     }

@@ -39,7 +39,8 @@ class Loop {
   private:
     // The last value of each counter of the mailbox.
     struct Seen {
-        std::uint64_t core_losses, worker_losses, worker_beats, operator_stops, resets, health_samples;
+        std::uint64_t core_losses, worker_losses, worker_beats, operator_stops, resets, lost_stop,
+            health_samples;
     };
 
     struct CoreCounters {

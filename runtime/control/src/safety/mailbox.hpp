@@ -21,6 +21,12 @@ class LatchWord {
     [[nodiscard]] std::uint64_t sequence() const { return word_ >> 8; }  // 0: not latched
     [[nodiscard]] StopCause cause() const { return static_cast<StopCause>(word_ & 0xFF); }
     [[nodiscard]] bool operator==(const LatchWord&) const = default;
+    // Equal to no latch, nor to that there is none.
+    [[nodiscard]] static LatchWord unknown() {
+        LatchWord word;
+        word.word_ = std::numeric_limits<std::uint64_t>::max();
+        return word;
+    }
 
   private:
     std::uint64_t word_{0};
@@ -39,6 +45,8 @@ struct Mailbox {
     std::atomic<std::uint64_t> worker_beats{0};
     std::atomic<std::uint64_t> worker_losses{0};
     std::atomic<bool> record_unreadable{false};
+    std::atomic<LatchWord> recorded{LatchWord::unknown()};  // what is on the disk
+    std::atomic<std::uint64_t> lost_stop{0};                // see Inputs
     std::atomic<std::uint64_t> operator_stops{0};
     std::atomic<std::uint64_t> resets{0};
     // Of the sampling thread; the counter is raised last.
@@ -50,7 +58,8 @@ struct Mailbox {
     std::atomic<std::uint64_t> periods{0};
     std::atomic<std::uint64_t> operator_stops_taken{0};
     std::atomic<std::uint64_t> resets_decided{0};
-    std::atomic<StopCause> reset_refused_for{StopCause::kNone};  // of the last one; kNone: granted
+    std::atomic<bool> reset_granted{false};                      // the last one
+    std::atomic<StopCause> reset_refused_for{StopCause::kNone};  // kNone: the core has not heeded the stop
     std::atomic<LatchWord> latch{};
     std::atomic<std::uint64_t> last_sequence{0};
     std::atomic<StopCause> standing{StopCause::kNone};

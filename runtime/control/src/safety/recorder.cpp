@@ -30,7 +30,7 @@ std::string describe(StopCause cause) {
         case StopCause::kControllerNotFinite:
             return "the controller set a value that is not finite";
         case StopCause::kStateRecordUnreadable:
-            return "the stop record could not be read, so a stop is assumed";
+            return "the stop record could not be read or did not know of a stop, so a stop is assumed";
         case StopCause::kEstopLine:
             return "a contact of the e-stop opened";
         case StopCause::kEstopDiscrepancy:
@@ -132,6 +132,7 @@ void Recorder::write(LatchWord latch) {
         }
     }
     if (saved) mailbox_.record_unreadable.store(false, std::memory_order_release);
+    mailbox_.recorded.store(saved ? latch : LatchWord::unknown(), std::memory_order_release);
     changed_.notify_all();
 }
 

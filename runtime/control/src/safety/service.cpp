@@ -136,7 +136,8 @@ Message Service::handle(const ipc::Peer& peer, Message request) {
     const std::string op = text_or_nothing(body, "op");
     if (op == "estop") return estop(body);  // never refused for its form
     const bool is_attach = op == "attach";
-    const std::string unknown = unknown_key(body, {"op", is_attach ? "role" : "op"});
+    const std::string unknown =
+        is_attach ? unknown_key(body, {"op", "role", "latch"}) : unknown_key(body, {"op"});
     if (!unknown.empty()) return refuse("unknown key \"" + unknown + "\" in a request for \"" + op + "\"");
     if (is_attach) return attach(peer, std::move(request));
     if (op == "heartbeat") return heartbeat(peer);
@@ -161,13 +162,25 @@ Message Service::attach(const ipc::Peer& peer, Message request) {
     return refuse("unknown role \"" + role + "\"; known are core and worker");
 }
 
+// Hazard: whoever attaches as the core says when a stop has been carried out.
 Message Service::attach_core(const ipc::Peer& peer, Message request) {
+    if (!peer.privileged() && peer.uid != equipment_.core_user) {
+        return refuse(
+            "only root and the users of holdfast-control and holdfast-safety may attach as the core");
+    }
     if (core_connection_ != 0) return refuse("a core is attached already; end it first");
     if (request.descriptors.size() != 1)
         return refuse("a core attaches with one descriptor, of its state segment");
     auto reader = StateReader::map(std::move(request.descriptors.front()));
     if (!reader) return refuse("the state segment is refused: " + reader.error().message);
+    const auto latch = request.body.find("latch");
+    if (latch != request.body.end() && !latch->is_number_unsigned())
+        return refuse("\"latch\" is the number of the stop that this core holds: 0 or more");
+    const std::uint64_t held = latch == request.body.end() ? 0 : latch->get<std::uint64_t>();
     auto sample = std::make_unique<StateReader>(std::move(*reader));
+    // Hazard: a stop that this daemon's predecessor could not write. What the core is given shows it again.
+    if (held != 0 && mailbox_.latch.load(std::memory_order_acquire).sequence() == 0)
+        mailbox_.lost_stop.store(held, std::memory_order_release);
     mailbox_.core_sample.store(sample.get(), std::memory_order_release);
     if (!let_the_loop_see()) {
         mailbox_.core_sample.store(core_sample_.get(), std::memory_order_release);
@@ -275,7 +288,9 @@ Message Service::reset(const ipc::Peer& peer) {
     if (!wait_until(decided, kLoopPatience))
         return refuse("the safety loop stands still; restart holdfast-safety");
     const StopCause standing = mailbox_.reset_refused_for.load(std::memory_order_acquire);
-    if (standing != StopCause::kNone) {
+    if (!mailbox_.reset_granted.load(std::memory_order_acquire)) {
+        if (standing == StopCause::kNone)
+            return refuse("holdfast-control has not carried out the stop yet; reset again in a moment");
         return refuse("the cause " + std::string(shm::name_of(standing)) + " stands (" + describe(standing) +
                       "): " + mend_of(standing, recorder_));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ struct Equipment {
     std::vector<std::string> problems{};
     bool estop_lines{false};
     bool enable_line{false};
-    int watchdog_timeout_s{0};  // 0: none
+    int watchdog_timeout_s{0};         // 0: none
+    std::optional<uid_t> core_user{};  // of holdfast-control, where there is one
     const EvidenceWriter* evidence{nullptr};
 };
 

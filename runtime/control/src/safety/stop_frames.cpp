@@ -11,11 +11,6 @@ namespace {
 
 // Frames taken from one link in one period; the rest waits for the next. A dead link costs no more than this.
 constexpr int kMaxFramesPerPeriod = 64;
-// More than any link's queue holds; without a limit a bus that is flooded would keep this daemon from
-// starting.
-constexpr int kMaxQueuedFrames = 10'000;
-// A velocity channel has no age limit of its own to judge a measured velocity by.
-constexpr std::int64_t kMaxVelocityAgeNs = 20'000'000;
 // Two samples further apart than this give no rate.
 constexpr double kMaxRateIntervalS = 0.1;
 
@@ -31,62 +26,60 @@ Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::file
     std::map<std::size_t, std::vector<std::uint32_t>> reports;
     for (std::size_t i = 0; i < config.drives.size(); ++i) {
         const std::string& url = config.drives[i].link;
-        const auto [known, is_new] = opened.try_emplace(url, frames.links_.size());
-        frames.link_of_drive_[i] = known->second;
+        const auto [known, is_new] = opened.try_emplace(url, frames.ports_.size());
+        frames.port_of_drive_[i] = known->second;
         if (is_new) {
             auto link = open_link(url, "safety", run_directory);
             if (!link) return tl::unexpected(link.error());
-            frames.links_.push_back(std::move(*link));
-            frames.syncs_.emplace_back();
+            frames.ports_.push_back({std::move(*link), Arrival(config.tier1_period_ns()), std::nullopt});
         }
         const Drive& drive = config.drives[i];
         frames.profiles_.push_back(make_drive_profile(drive, config.commands[drive.command].kind));
-        auto& sync = frames.syncs_[known->second];
+        auto& sync = frames.ports_[known->second].sync;
         if (!sync) sync = frames.profiles_.back()->sync();
         std::ranges::copy(frames.profiles_.back()->reports(), std::back_inserter(reports[known->second]));
     }
-    for (std::size_t link = 0; link < frames.links_.size(); ++link) {
-        if (const auto chosen = frames.links_[link]->listen(reports[link]); !chosen)
+    for (std::size_t port = 0; port < frames.ports_.size(); ++port) {
+        if (const auto chosen = frames.ports_[port].link->listen(reports[port]); !chosen)
             return tl::unexpected(chosen.error());
     }
     return frames;
 }
 
-// Hazard: reports that waited in a queue look as if they were measured when they are taken out of it.
-void StopFrames::discard_received() {
-    CanFrame frame;
-    for (const auto& link : links_) {
-        for (int i = 0; i < kMaxQueuedFrames && link->receive(frame) != LinkResult::kEmpty; ++i) {
-        }
-    }
-}
-
 void StopFrames::listen(std::int64_t now_ns) {
     CanFrame frame;
-    for (std::size_t link = 0; link < links_.size(); ++link) {
+    if (now_ns - listened_ns_ > kMaxPeriodsListened * config_->tier1_period_ns())
+        listening_since_ns_ = now_ns;
+    listened_ns_ = now_ns;
+    for (std::size_t p = 0; p < ports_.size(); ++p) {
+        Port& port = ports_[p];
+        const std::int64_t arrived_ns = port.arrival.earliest(now_ns);
         for (int i = 0; i < kMaxFramesPerPeriod; ++i) {
-            const LinkResult result = links_[link]->receive(frame);
-            if (result == LinkResult::kEmpty) break;
+            const LinkResult result = port.link->receive(frame);
+            if (result == LinkResult::kEmpty) {
+                port.arrival.emptied(now_ns);
+                break;
+            }
             if (result == LinkResult::kError) continue;
             for (std::size_t drive = 0; drive < config_->drives.size(); ++drive) {
-                if (link_of_drive_[drive] == link) take(drive, frame, now_ns);
+                if (port_of_drive_[drive] == p) take(drive, frame, arrived_ns);
             }
         }
     }
 }
 
-void StopFrames::take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns) {
+void StopFrames::take(std::size_t drive, const CanFrame& frame, std::int64_t arrived_ns) {
     const auto sample = profiles_[drive]->decode(frame);
     if (!sample) return;
     if (sample->axis_error) axis_error_[drive] = *sample->axis_error;
     Measured& measured = measured_[drive];
     if (sample->position) {
         measured.position = *sample->position;
-        measured.position_ns = now_ns;
+        measured.position_ns = arrived_ns;
     }
     if (sample->velocity) {
         measured.velocity = *sample->velocity;
-        measured.velocity_ns = now_ns;
+        measured.velocity_ns = arrived_ns;
     }
 }
 
@@ -114,23 +107,27 @@ void StopFrames::follow_channel(std::size_t index, const shm::StateData& core, d
     history_[index] = followed(channel, last, core.sent[index], known ? dt_s : 0.0);
 }
 
-// Without a core to follow, a turning spindle is slowed down from the speed it has.
-void StopFrames::start_from_measurement(std::size_t drive, std::int64_t now_ns) {
-    const std::size_t index = config_->drives[drive].command;
-    const CommandChannel& channel = config_->commands[index];
-    if (history_[index].started || channel.kind != ChannelKind::kVelocity) return;
-    if (!is_fresh(measured_[drive].velocity_ns, now_ns, kMaxVelocityAgeNs)) return;
-    const double velocity = std::clamp(measured_[drive].velocity, channel.limits.min, channel.limits.max);
-    history_[index] = {.sent = velocity, .started = true};
-}
-
-ChannelContext StopFrames::context(const CommandChannel& channel, std::int64_t now_ns) const {
-    if (!channel.position_state) return {};
+ChannelContext StopFrames::context(std::size_t drive, std::int64_t now_ns) const {
+    const CommandChannel& channel = config_->commands[config_->drives[drive].command];
+    ChannelContext context{.velocity = velocity(drive, now_ns)};
+    if (!channel.position_state) return context;
     const StateChannel& state = config_->states[*channel.position_state];
     const Measured& own = measured_[state.drive];
-    if (is_fresh(own.position_ns, now_ns, state.max_age_ns)) return {own.position, true};
-    const std::int64_t core_ns = core_.state_mono_ns[*channel.position_state];
-    return {core_.state[*channel.position_state], is_fresh(core_ns, now_ns, state.max_age_ns)};
+    if (is_fresh(own.position_ns, now_ns, state.max_age_ns)) {
+        context.position = own.position;
+        context.position_fresh = true;
+        return context;
+    }
+    context.position = core_.state[*channel.position_state];
+    context.position_fresh = is_fresh(core_.state_mono_ns[*channel.position_state], now_ns, state.max_age_ns);
+    return context;
+}
+
+// Without a core to follow, a turning spindle is slowed down from the speed it has.
+AxisVelocity StopFrames::velocity(std::size_t drive, std::int64_t now_ns) const {
+    const Measured& own = measured_[drive];
+    if (is_fresh(own.velocity_ns, now_ns, kVelocityAgeNs)) return {.measured = own.velocity};
+    return {.awaited = now_ns - listening_since_ns_ < kVelocityAgeNs};
 }
 
 void StopFrames::send(std::int64_t now_ns, double dt_s) {
@@ -138,9 +135,10 @@ void StopFrames::send(std::int64_t now_ns, double dt_s) {
         const Drive& drive = config_->drives[i];
         const CommandChannel& channel = config_->commands[drive.command];
         ChannelHistory& history = history_[drive.command];
-        start_from_measurement(i, now_ns);
-        const double value = safe_command(channel, context(channel, now_ns), dt_s, history);
-        if (!history.started) {  // a position nobody knows: the drive keeps the last target it has
+        const double value = safe_command(channel, context(i, now_ns), dt_s, history);
+        // A position that nobody knows, or a velocity that may be known in a moment: the drive keeps the last
+        // target it has.
+        if (!history.started) {
             ++counts_.withheld;
             continue;
         }
@@ -149,15 +147,15 @@ void StopFrames::send(std::int64_t now_ns, double dt_s) {
 }
 
 void StopFrames::ask_for_feedback() {
-    for (std::size_t link = 0; link < links_.size(); ++link) {
-        const auto& sync = syncs_[link];
-        if (sync && links_[link]->send(*sync) != LinkResult::kOk) ++counts_.failed;
+    for (const Port& port : ports_) {
+        if (port.sync && port.link->send(*port.sync) != LinkResult::kOk) ++counts_.failed;
     }
 }
 
 void StopFrames::send_to(std::size_t drive, double value) {
     for (const CanFrame& frame : profiles_[drive]->command(value)) {
-        ++(links_[link_of_drive_[drive]]->send(frame) == LinkResult::kOk ? counts_.sent : counts_.failed);
+        ++(ports_[port_of_drive_[drive]].link->send(frame) == LinkResult::kOk ? counts_.sent
+                                                                              : counts_.failed);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "drive/profile.hpp"
 #include "error.hpp"
+#include "link/arrival.hpp"
 #include "link/link.hpp"
 #include "robot/config.hpp"
 #include "shield/shield.hpp"
@@ -29,9 +30,8 @@ class StopFrames {
     [[nodiscard]] static Expected<StopFrames> open(const RobotConfig& config,
                                                    const std::filesystem::path& run_directory);
 
-    // Drops what the links have received so far. Before the loop only, right before it.
-    void discard_received();
-    // Takes in what the drives have reported since the last call.
+    // Takes in what the drives have reported since the last call. What waited longer than a period or two is
+    // as old as it may be.
     void listen(std::int64_t now_ns);
     // The core is at work: a stop would start from what it sent last.
     void follow(const shm::StateData& core);
@@ -52,22 +52,29 @@ class StopFrames {
         std::int64_t velocity_ns{};
     };
 
+    struct Port {
+        std::unique_ptr<Link> link;
+        Arrival arrival;
+        std::optional<CanFrame> sync;
+    };
+
     explicit StopFrames(const RobotConfig& config) : config_(&config) {}
     void follow_channel(std::size_t channel, const shm::StateData& core, double dt_s);
-    void start_from_measurement(std::size_t drive, std::int64_t now_ns);
-    void take(std::size_t drive, const CanFrame& frame, std::int64_t now_ns);
+    void take(std::size_t drive, const CanFrame& frame, std::int64_t arrived_ns);
     void send_to(std::size_t drive, double value);
-    [[nodiscard]] ChannelContext context(const CommandChannel& channel, std::int64_t now_ns) const;
+    [[nodiscard]] ChannelContext context(std::size_t drive, std::int64_t now_ns) const;
+    [[nodiscard]] AxisVelocity velocity(std::size_t drive, std::int64_t now_ns) const;
 
     const RobotConfig* config_;
-    std::vector<std::unique_ptr<Link>> links_;
-    std::vector<std::optional<CanFrame>> syncs_;  // of the links
+    std::vector<Port> ports_;
     std::vector<std::unique_ptr<DriveProfile>> profiles_;
-    std::array<std::size_t, kMaxDrives> link_of_drive_{};
+    std::array<std::size_t, kMaxDrives> port_of_drive_{};
     std::array<Measured, kMaxDrives> measured_{};
     std::array<std::uint32_t, kMaxDrives> axis_error_{};
     std::array<ChannelHistory, kMaxCommandChannels> history_{};
     shm::StateData core_{};  // cycle 0: none seen
+    std::int64_t listened_ns_{0};
+    std::int64_t listening_since_ns_{0};  // without a pause
     StopFrameCounts counts_;
 };
 

@@ -82,7 +82,13 @@ void Shield::add_group(std::span<const std::size_t> channels, Group group) {
 }
 
 bool Shield::has_value(std::size_t channel) const {
-    return rules_[channel].kind != ChannelKind::kPosition || history_[channel].started;
+    return rules_[channel].kind == ChannelKind::kEffort || history_[channel].started;
+}
+
+void Shield::forget_positions() {
+    for (std::size_t c = 0; c < rules_.size(); ++c) {
+        if (rules_[c].kind == ChannelKind::kPosition) forget(c);
+    }
 }
 
 std::span<const double> Shield::filter(const ShieldInput& input, double dt_s) {
@@ -102,6 +108,7 @@ void Shield::choose(const ShieldInput& input, double dt_s) {
         const bool set = (input.set & bit(c)) != 0;
         const bool hold = !set && channel.kind == ChannelKind::kPosition;
         context_[c] = context_of(channel, input.state);
+        if (!input.velocity.empty()) context_[c].velocity = input.velocity[c];
         wish_[c] = set ? input.wish[c] : channel.default_value;
         action_[c] = !follow ? Action::kStop : hold ? Action::kHold : Action::kFollow;
         rules_[c].speed_scale = follow ? zone.speed_scale : 1.0;
@@ -125,10 +132,15 @@ bool Shield::group_must_stop(const Group& group, const ShieldInput& input, doubl
         const bool follows = action_[c] == Action::kFollow;
         if (follows && !std::isfinite(wish_[c])) ++counts_.not_finite;
         const bool needed = group.workspace && config_.commands[c].position_state && !measured(context_[c]);
-        stop = stop || action_[c] == Action::kStop || needed ||
+        stop = stop || action_[c] == Action::kStop || needed || awaits_start(c, dt_s) ||
                must_stop(rules_[c], follows ? wish_[c] : 0.0, context_[c], dt_s);
     });
     return stop;
+}
+
+bool Shield::awaits_start(std::size_t channel, double dt_s) const {
+    const bool starts = !history_[channel].started || dt_s > kMaxStepS;
+    return starts && rules_[channel].kind == ChannelKind::kVelocity && context_[channel].velocity.awaited;
 }
 
 // Hazard: two drives on one axis that hold what each of them measures pull against each other.

@@ -24,10 +24,11 @@
 namespace holdfast {
 
 struct ShieldInput {
-    std::span<const double> wish;        // one a command channel
-    std::uint32_t set{};                 // bit per channel; the others keep their default, or hold
-    std::span<const StateSample> state;  // one a state channel
-    bool follow{};                       // false: every channel goes to standstill
+    std::span<const double> wish;              // one a command channel
+    std::uint32_t set{};                       // bit per channel; the others keep their default, or hold
+    std::span<const StateSample> state;        // one a state channel
+    std::span<const AxisVelocity> velocity{};  // one a command channel, or empty: not known
+    bool follow{};                             // false: every channel goes to standstill
 };
 
 class Shield {
@@ -37,11 +38,11 @@ class Shield {
     // One frame: the value for each command channel. `dt_s` is the measured time since the last one.
     std::span<const double> filter(const ShieldInput& input, double dt_s);
 
-    // Assign {} whenever a drive is enabled or moved by hand: see ChannelHistory.
+    // A position channel whose drive is enabled or moved by hand: see ChannelHistory.
     void forget(std::size_t channel) { history_[channel] = {}; }
-    void forget_all() { history_.fill({}); }
+    void forget_positions();
     [[nodiscard]] const ChannelHistory& history(std::size_t channel) const { return history_[channel]; }
-    // False: a position channel that was never measured. Any number would be a move: send none.
+    // False: what is measured of the channel is not known (yet). Any number would be a move: send none.
     [[nodiscard]] bool has_value(std::size_t channel) const;
     [[nodiscard]] const ShieldCounts& counts() const { return counts_; }
 
@@ -74,6 +75,7 @@ class Shield {
     [[nodiscard]] bool must_wait(const Mimic& mimic) const;
     void stop_together(const ShieldInput& input, double dt_s);
     [[nodiscard]] bool group_must_stop(const Group& group, const ShieldInput& input, double dt_s);
+    [[nodiscard]] bool awaits_start(std::size_t channel, double dt_s) const;
     double filter_channel(std::size_t channel, double dt_s);
     void keep_group(Group& group, std::span<const StateSample> state, double dt_s);
     [[nodiscard]] bool wants_more_than_stop(const Group& group, double step_s);

@@ -124,6 +124,35 @@ double hold_position(const ChannelRules& rules, const ChannelContext& context, d
     return history.sent;
 }
 
+// Where a velocity channel starts; nothing: it waits for the measurement. After a pause it is the slower of
+// what was measured and what was sent before: the drive may still be on its way to the one, and the safety
+// daemon's stop was on its way from the other.
+std::optional<double> start_velocity(const ChannelRules& rules, const AxisVelocity& axis,
+                                     const ChannelHistory& history) {
+    if (!axis.measured || !std::isfinite(*axis.measured)) {
+        if (axis.awaited) return std::nullopt;
+        return 0.0;
+    }
+    const double measured = std::clamp(*axis.measured, rules.limits.min, rules.limits.max);
+    if (!history.paused) return measured;
+    if (measured * history.sent <= 0.0) return 0.0;
+    return std::abs(measured) < std::abs(history.sent) ? measured : history.sent;
+}
+
+std::optional<double> start_value(const ChannelRules& rules, const ChannelContext& context,
+                                  const ChannelHistory& history) {
+    switch (rules.kind) {
+        case ChannelKind::kPosition:
+            if (!measured(context)) return std::nullopt;
+            return context.position;
+        case ChannelKind::kVelocity:
+            return start_velocity(rules, context.velocity, history);
+        case ChannelKind::kEffort:
+            break;
+    }
+    return 0.0;
+}
+
 double stop_velocity(const ChannelRules& rules, const ChannelContext& context, double dt_s,
                      ChannelHistory& history) {
     const Motion last{context.position, history.sent, history.acceleration};
@@ -174,15 +203,15 @@ ChannelHistory followed(const CommandChannel& channel, const ChannelHistory& las
 double step_time(double dt_s) { return usable(dt_s) ? std::min(dt_s, kMaxStepS) : kAssumedStepS; }
 
 bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt_s, ChannelHistory& history) {
-    if (!history.started) {
-        const bool position = rules.kind == ChannelKind::kPosition;
-        if (position && !measured(context)) return false;
-        history = {.sent = position ? context.position : 0.0, .started = true};
-    }
-    if (rules.kind == ChannelKind::kPosition && usable(dt_s) && dt_s > kMaxStepS) {
-        history.velocity = 0.0;
-        history.acceleration = 0.0;
-    }
+    const bool pause = usable(dt_s) && dt_s > kMaxStepS && rules.kind != ChannelKind::kEffort;
+    if (pause && history.started)
+        history = {.sent = history.sent, .paused = true, .acceleration = history.acceleration};
+    if (history.started) return true;
+    const std::optional<double> start = start_value(rules, context, history);
+    if (!start) return false;
+    // A velocity that nobody has changed meanwhile goes on.
+    const bool goes_on = rules.kind == ChannelKind::kVelocity && *start == history.sent;
+    history = {.sent = *start, .started = true, .acceleration = goes_on ? history.acceleration : 0.0};
     return true;
 }
 
@@ -217,8 +246,10 @@ double shield_command(const CommandChannel& channel, double wish, const ChannelC
 
 double safe_command(const ChannelRules& rules, const ChannelContext& context, double dt_s,
                     ChannelHistory& history) {
-    if (!prepare(rules, context, dt_s, history))
-        return std::isfinite(context.position) ? context.position : 0.0;
+    if (!prepare(rules, context, dt_s, history)) {
+        const bool position = rules.kind == ChannelKind::kPosition && std::isfinite(context.position);
+        return position ? context.position : history.sent;
+    }
     switch (rules.kind) {
         case ChannelKind::kPosition:
             return hold_position(rules, context, step_time(dt_s), history);

@@ -48,21 +48,33 @@ struct ChannelRules {
 };
 [[nodiscard]] ChannelRules rules_of(const CommandChannel& channel);
 
+// How fast the drive of a velocity channel turns, as far as that is known now. Only a channel that starts
+// looks at it.
+struct AxisVelocity {
+    std::optional<double> measured{};
+    bool awaited{};  // not known, but it may be in a moment: nothing is sent before
+};
+
 // What is known of one channel besides the wish.
 struct ChannelContext {
     double position{};      // measured, if the channel has a position_state
     bool position_fresh{};  // within its age limit
     // Where a position channel stays once it stands, if not where it was measured. No rule looks at it.
     std::optional<double> hold{};
+    AxisVelocity velocity{};
 };
 
-// The memory of one channel between cycles. Assign {} whenever a drive is enabled: the next call then starts
-// from the measured position (position channels) or from zero. Without it an arm moved by hand would jump
-// back.
+// The memory of one channel between cycles. The first call starts from what is measured: the position of a
+// position channel, the velocity of a velocity channel, or zero where its drive does not tell that. Assign {}
+// to a position channel whenever its drive is enabled: without it an arm moved by hand would jump back.
+//
+// After a pause longer than kMaxStepS a position or velocity channel starts anew, since the safety daemon may
+// have stopped it meanwhile: going on from what was sent before would undo that.
 struct ChannelHistory {
     double sent{};      // value last sent
     double velocity{};  // position channels: rate of what was sent, unit/s
-    bool started{};     // false: nothing sent yet
+    bool started{};     // false: nothing sent yet, or not since a pause
+    bool paused{};      // not started since a pause: a velocity channel does not start faster than `sent`
     bool holding{};     // position channels: safe_command has come to rest and holds `hold`
     double hold{};
     double acceleration{};  // with max_jerk: d(velocity)/dt, of a velocity channel d(sent)/dt
@@ -94,9 +106,8 @@ struct ChannelHistory {
 // True: shield_command gives the safe command, whatever the other channels do.
 [[nodiscard]] bool must_stop(const ChannelRules& rules, double wish, const ChannelContext& context,
                              double dt_s);
-// What both do first: start from the measurement, and forget a motion that a long pause has ended (a position
-// that was sent has long been reached; a velocity goes on). False: a position channel without a measurement,
-// which has nothing to start from.
+// What both do first: start from the measurement, anew after a long pause. False: there is nothing to start
+// from, a position channel without a measurement or a velocity channel whose measurement is awaited.
 bool prepare(const ChannelRules& rules, const ChannelContext& context, double dt_s, ChannelHistory& history);
 [[nodiscard]] double step_time(double dt_s);
 

@@ -14,6 +14,7 @@
 
 #include "core/tier1.hpp"
 #include "drive/cansimple.hpp"
+#include "temporary_directory.hpp"
 
 namespace holdfast::core {
 
@@ -31,21 +32,6 @@ class CountingEngine final : public wasm::Engine {
     void increment_epoch() override { ++epochs; }
     void prepare_thread() override {}
     int epochs{0};
-};
-
-class TemporaryDirectory {
-  public:
-    TemporaryDirectory() {
-        std::string name = (std::filesystem::temp_directory_path() / "holdfast-core-XXXXXX").string();
-        if (mkdtemp(name.data()) != nullptr) path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
 };
 
 // What one drive of the rig does and has been told.

@@ -30,7 +30,7 @@ void expect_spindle_decelerates_from_now(RobotRig& rig) {
     rig.cycles(300);
     const auto& sent = rig.drives[kSpindle].commands;
     EXPECT_NEAR(sent[last], 10.0 - 0.04, kFloat) << "the first frame of the stop is not a safe frame";
-    for (std::size_t i = last; i < sent.size(); ++i) {
+    for (std::size_t i = std::max<std::size_t>(last, 1); i < sent.size(); ++i) {
         EXPECT_GE(sent[i], 0.0);
         EXPECT_LE(sent[i], sent[i - 1]);
         EXPECT_LE(sent[i - 1] - sent[i], 0.04 + kFloat) << "steeper than max_accel";
@@ -81,7 +81,67 @@ TEST(Disarmed, SendsNoPositionBeforeOneWasMeasured) {
     rig.drives[kJoint].talks = false;
     rig.cycles(10);
     EXPECT_TRUE(rig.drives[kJoint].commands.empty());
-    EXPECT_EQ(rig.drives[kSpindle].commands.size(), 10u);
+    EXPECT_EQ(rig.drives[kGripper].commands.size(), 10u);
+    EXPECT_EQ(rig.drives[kSpindle].commands.size(), 9u) << "heard in the second cycle";
+}
+
+// Hazard: a core that restarts beside a turning spindle would stop it at once, against the daemon's ramp.
+TEST(Start, BesideATurningSpindleGoesOnFromItsSpeed) {
+    RobotRig rig;
+    rig.drives[kSpindle].velocity = 10.0;
+    rig.latch(1);
+    rig.cycle();
+    EXPECT_TRUE(rig.drives[kSpindle].commands.empty());
+    EXPECT_EQ(rig.state().moving, 1u) << "how fast it turns is not known";
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u) << "the daemon would leave the spindle to nobody";
+    rig.cycle();
+    EXPECT_EQ(rig.state().estop_latch_seen, 1u);
+    expect_spindle_decelerates_from_now(rig);
+}
+
+TEST(Start, WaitsTwentyMillisecondsForASpeedThatNobodyTells) {
+    RobotRig rig;
+    rig.drives[kSpindle].talks = false;
+    rig.cycles(20);
+    EXPECT_TRUE(rig.drives[kSpindle].commands.empty());
+    rig.cycle();
+    ASSERT_EQ(rig.drives[kSpindle].commands.size(), 1u);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
+    EXPECT_EQ(rig.state().moving, 0u);
+}
+
+// Hazard: while the core stood still, the daemon has stopped the drives; what the core sent before would
+// start them again.
+TEST(Pause, UnderAStopGoesOnFromWhatTheDrivesDo) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    const std::size_t sent = rig.drives[kSpindle].commands.size();
+    rig.drives[kSpindle].velocity = 10.0;
+    rig.drives[kJoint].position = 0.2;
+    rig.cycle();
+    rig.drives[kSpindle].velocity = 1.0;  // by the daemon's frames, as the joint's place
+    rig.drives[kJoint].position = 0.1;
+    rig.latch(1);
+    const std::size_t to_joint = rig.drives[kJoint].commands.size();
+    rig.cycle(499);
+    EXPECT_EQ(rig.drives[kSpindle].commands.size(), sent + 1) << "how fast it turns by now is not known";
+    EXPECT_EQ(rig.drives[kJoint].commands.size(), to_joint);
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u);
+    EXPECT_EQ(rig.state().moving, 1u);
+    rig.cycle();
+    EXPECT_EQ(rig.state().estop_latch_seen, 1u);
+    EXPECT_NEAR(rig.sent(kSpindle), 1.0 - 0.04, kFloat);
+    EXPECT_NEAR(rig.sent(kJoint), 0.1, kFloat);
+}
+
+TEST(Pause, TakesNoSampleThatWaitedForOneOfNow) {
+    RobotRig rig;
+    rig.arm_fully();
+    const std::uint64_t stale = rig.counter(Counter::kStateStale);
+    rig.cycle(20);
+    EXPECT_EQ(rig.counter(Counter::kStateStale), stale + rig.config.states.size());
+    rig.cycle();
+    EXPECT_EQ(rig.counter(Counter::kStateStale), stale + rig.config.states.size());
 }
 
 TEST(Disarmed, IgnoresTheController) {
@@ -168,6 +228,17 @@ TEST(Arm, StartsFromTheMeasuredPosition) {
     EXPECT_NEAR(rig.sent(kJoint), 0.3, kFloat);
     ASSERT_EQ(rig.arm(), 0u);
     EXPECT_NEAR(rig.sent(kJoint), -0.5, kFloat);
+}
+
+// What is measured of a spindle that coasts, or a broken encoder tells, is no wish.
+TEST(Arm, MovesNoSpindleForItsMeasuredSpeed) {
+    RobotRig rig;
+    rig.load_controller();
+    rig.cycles(3);
+    rig.drives[kSpindle].velocity = 5.0;
+    rig.cycles(3);
+    ASSERT_EQ(rig.arm(), 0u);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
 }
 
 TEST(Arm, UsesNoSetpointFromBeforeIt) {
@@ -380,6 +451,7 @@ TEST(Stale, StateBecomesNaNForTheControllerAndStopsItsChannel) {
     rig.wish(kSpindle, 5.0);
     rig.cycles(150);
     EXPECT_LT(rig.sent(kJoint), 0.29);
+    const std::uint64_t stale = rig.counter(Counter::kStateStale);
     EXPECT_NEAR(rig.exchange.snapshot.latest().state[kJointPosition], 0.3, kFloat);
     rig.drives[kJoint].talks = false;
     rig.cycles(20);
@@ -387,7 +459,7 @@ TEST(Stale, StateBecomesNaNForTheControllerAndStopsItsChannel) {
     rig.cycle();
     EXPECT_TRUE(std::isnan(rig.exchange.snapshot.latest().state[kJointPosition]));
     EXPECT_FALSE(std::isnan(rig.exchange.snapshot.latest().state[kSpindleVelocity]));
-    EXPECT_EQ(rig.counter(Counter::kStateStale), 1u);
+    EXPECT_EQ(rig.counter(Counter::kStateStale), stale + 1);
     rig.cycles(500);
     const double stopped_at = rig.sent(kJoint);
     rig.cycles(100);

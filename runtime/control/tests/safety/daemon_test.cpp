@@ -222,6 +222,51 @@ TEST_F(DaemonTest, StopThatCannotBeWrittenStandsAndSaysSo) {
     EXPECT_TRUE(latched());
 }
 
+// Hazard: a stop that cannot be written is forgotten by the next restart, with a robot that moves.
+TEST_F(DaemonTest, RecordThatCannotBeWrittenForbidsArming) {
+    const fs::path obstacle = record_.string() + ".tmp";
+    fs::create_directories(obstacle);
+    start();
+    core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string()}, run_.path() / "core.log");
+    ASSERT_TRUE(eventually([&] { return status()["core"]["age_ms"].is_number(); })) << core_->log();
+    ASSERT_TRUE(eventually([&] { return status()["record_error"].is_string(); })) << status();
+    EXPECT_EQ(status()["arm_permitted"], false);
+    EXPECT_EQ(latched(), false);
+    fs::remove(obstacle);
+    EXPECT_TRUE(eventually([&] { return status()["arm_permitted"] == true; })) << status();
+}
+
+TEST_F(DaemonTest, CoreThatAttachesUnderAStopBringsItBack) {
+    start();
+    const auto segment = std::move(shm::Writer<shm::StateSegment>::create().value());
+    for (const json& wrong : {json("3"), json(-3), json(1.5), json(nullptr)}) {
+        const auto reply =
+            connect()->request({{"op", "attach"}, {"role", "core"}, {"latch", wrong}}, {segment.fd()});
+        EXPECT_EQ(reply.value().body["ok"], false) << wrong;
+    }
+    EXPECT_FALSE(latched());
+    const auto core = connect();
+    auto reply = core->request({{"op", "attach"}, {"role", "core"}, {"latch", 3}}, {segment.fd()});
+    ASSERT_EQ(reply.value().body["ok"], true) << reply->body;
+    const auto flag =
+        std::move(shm::Reader<shm::SafetySegment>::map(std::move(reply->descriptors[0])).value());
+    EXPECT_EQ(flag.segment().stop.load(), 4u) << "stopped before the core looks";
+    EXPECT_EQ(status()["cause"], "state_record_unreadable");
+    ASSERT_TRUE(eventually([&] { return status()["durable"] == true; })) << status();
+    EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+}
+
+TEST_F(DaemonTest, ResetWaitsForACoreThatStillMoves) {
+    start();
+    start_core("armed");
+    ASSERT_EQ(request({{"op", "estop"}})["ok"], true);
+    const json refused = request({{"op", "reset"}});
+    EXPECT_EQ(refused["ok"], false);
+    EXPECT_NE(refused["error"].get<std::string>().find("has not carried out the stop"), std::string::npos)
+        << refused;
+    EXPECT_TRUE(latched());
+}
+
 TEST_F(DaemonTest, StopIsNeverRefusedForItsForm) {
     start();
     std::uint64_t last = 0;

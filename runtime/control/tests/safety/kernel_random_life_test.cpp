@@ -63,6 +63,8 @@ class RandomLife : public testing::TestWithParam<std::uint32_t> {
             chance(0.0003) ? shm::ControllerFault::kNotFinite : shm::ControllerFault::kNone;
         in_.operator_stop = chance(0.0005);
         in_.record_unreadable = chance(0.0001);
+        flip(in_.record_behind, in_.record_behind ? 0.1 : 0.0005);
+        in_.lost_stop = chance(0.0001) ? between<std::uint64_t>(1, 50) : 0;
         in_.reset = chance(0.02);
         in_.core_overruns = chance(0.002) ? between(1u, 6u) : 0;
         in_.health = {
@@ -72,9 +74,10 @@ class RandomLife : public testing::TestWithParam<std::uint32_t> {
 
     // Hazards that one period shows by itself.
     static bool shows_hazard(const Inputs& in) {
-        return in.record_unreadable || in.operator_stop || !in.estop.readable || in.estop.open[0] ||
-               in.estop.open[1] || in.enable_line_failed || in.core_lost || in.worker_lost ||
-               in.controller_fault == shm::ControllerFault::kNotFinite || (in.drive_fault && in.core_armed) ||
+        return in.record_unreadable || in.lost_stop != 0 || in.operator_stop || !in.estop.readable ||
+               in.estop.open[0] || in.estop.open[1] || in.enable_line_failed || in.core_lost ||
+               in.worker_lost || in.controller_fault == shm::ControllerFault::kNotFinite ||
+               (in.drive_fault && in.core_armed) ||
                (in.health.temperature.known && in.health.temperature.value >= kHot);
     }
 
@@ -83,7 +86,10 @@ class RandomLife : public testing::TestWithParam<std::uint32_t> {
         silent_ = in.core_beat || !in.core_attached ? 0 : silent_ + 1;
         heard_ = in.core_attached && (heard_ || in.core_beat);
         EXPECT_FALSE(out.arm_permitted && (present || out.latch_sequence != 0)) << "armed under a cause";
+        EXPECT_FALSE(out.arm_permitted && in.record_behind) << "armed with a stop that would be forgotten";
         EXPECT_FALSE(out.reset_granted && present) << "reset with its cause present";
+        EXPECT_FALSE(out.reset_granted && latched_ != 0 && in.core_attached && in.core_armed)
+            << "reset before the core has stopped";
         EXPECT_EQ(out.reset_granted || out.reset_refused, in.reset) << "every reset is answered";
         EXPECT_TRUE(!latched_ || out.latch_sequence == latched_ || out.reset_granted) << "a latch got lost";
         EXPECT_TRUE(!shows_hazard(in) || out.latch_sequence != 0) << "a hazard without a stop";

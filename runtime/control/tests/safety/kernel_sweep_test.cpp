@@ -103,6 +103,11 @@ class KernelProperties : public testing::TestWithParam<std::uint32_t> {
         in.worker_lost = worker_attached_ && chance(0.01);
         in.controller_fault = fault_;
         in.record_unreadable = chance(0.005);
+        if (chance(0.05)) record_behind_ = !record_behind_;
+        in.record_behind = record_behind_;
+        // Numbers of stops that the record of this daemon does not know.
+        if (!account_.latched && chance(0.005))
+            in.lost_stop = account_.stops + std::uniform_int_distribution<std::uint64_t>(0, 3)(random_);
         in.operator_stop = chance(0.01);
         in.reset = chance(0.2);
         return in;
@@ -128,7 +133,7 @@ class KernelProperties : public testing::TestWithParam<std::uint32_t> {
              account_.core_heard, account_.core_heard_since_reset);
         hear(in.worker_attached, in.worker_beat, in.worker_lost, 20, account_.worker_silent,
              account_.worker_heard, account_.worker_heard_since_reset);
-        const bool hazard = in.operator_stop || in.record_unreadable || left_armed ||
+        const bool hazard = in.operator_stop || in.record_unreadable || in.lost_stop != 0 || left_armed ||
                             in.controller_fault == ControllerFault::kNotFinite ||
                             in.controller_fault == ControllerFault::kEstopRequest ||
                             (account_.core_heard && account_.core_silent >= KernelDriver::kCorePeriods) ||
@@ -137,9 +142,11 @@ class KernelProperties : public testing::TestWithParam<std::uint32_t> {
         EXPECT_EQ(out.standing != StopCause::kNone, hazard);
         EXPECT_TRUE(!hazard || out.latch_sequence != 0) << "a hazard without a stop";
         EXPECT_TRUE(!account_.latched || out.reset_granted || out.latch_sequence != 0) << "a forgotten stop";
-        EXPECT_EQ(out.reset_granted, in.reset && !hazard);
-        EXPECT_EQ(out.reset_refused, in.reset && hazard);
+        const bool unheeded = (account_.latched || hazard) && in.core_attached && in.core_armed;
+        EXPECT_EQ(out.reset_granted, in.reset && !hazard && !unheeded);
+        EXPECT_EQ(out.reset_refused, in.reset && (hazard || unheeded));
         EXPECT_EQ(out.newly_latched, hazard && !account_.latched);
+        account_.stops = std::max(account_.stops, in.lost_stop);
         if (out.newly_latched) ++account_.stops;
         if (out.latch_sequence != 0) {
             EXPECT_EQ(out.latch_sequence, account_.stops);
@@ -149,10 +156,11 @@ class KernelProperties : public testing::TestWithParam<std::uint32_t> {
             EXPECT_EQ(out.cause, StopCause::kNone);
         }
         EXPECT_EQ(kernel.state.last_sequence, account_.stops);
+        const bool cleared = account_.latched && out.reset_granted;
         account_.latched = out.latch_sequence != 0;
-        if (out.reset_granted) account_.core_heard_since_reset = account_.worker_heard_since_reset = false;
-        EXPECT_EQ(out.arm_permitted,
-                  !account_.latched && account_.core_heard_since_reset && account_.worker_heard_since_reset);
+        if (cleared) account_.core_heard_since_reset = account_.worker_heard_since_reset = false;
+        EXPECT_EQ(out.arm_permitted, !account_.latched && account_.core_heard_since_reset &&
+                                         account_.worker_heard_since_reset && !in.record_behind);
         core_was_ = in.core_attached;
         worker_was_ = in.worker_attached;
         was_armed_ = in.core_attached && in.core_armed;
@@ -160,7 +168,7 @@ class KernelProperties : public testing::TestWithParam<std::uint32_t> {
 
     std::mt19937 random_{GetParam()};
     bool core_attached_{false}, worker_attached_{false}, core_beats_{true}, worker_beats_{true},
-        armed_{false};
+        armed_{false}, record_behind_{false};
     bool core_was_{false}, worker_was_{false}, was_armed_{false};
     ControllerFault fault_{ControllerFault::kNone};
     Account account_;

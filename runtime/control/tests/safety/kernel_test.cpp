@@ -200,6 +200,7 @@ TEST_P(KernelFault, StopsForWhatTheCoreCannotHandleItself) {
     in.reset = true;
     EXPECT_EQ(kernel.step(in).reset_granted, GetParam().cause == StopCause::kNone);
     in.controller_fault = ControllerFault::kNone;
+    in.core_armed = false;
     EXPECT_TRUE(kernel.step(in).reset_granted);
 }
 
@@ -328,6 +329,63 @@ TEST(Kernel, SilenceGoesOnThroughAReset) {
         ASSERT_EQ(kernel.step(in).standing, StopCause::kNone);
     }
     EXPECT_EQ(kernel.step(kernel.quiet()).cause, StopCause::kCoreLost);
+}
+
+// Hazard: a core that stood still when the stop came and the reset went would move on.
+TEST(Kernel, ResetIsRefusedUntilTheCoreHasCarriedOutTheStop) {
+    KernelDriver kernel;
+    kernel.step(kernel.armed());
+    kernel.stop();
+    Inputs in = kernel.armed();
+    in.core_beat = false;
+    in.reset = true;
+    Outputs out = kernel.step(in);
+    EXPECT_TRUE(out.reset_refused);
+    EXPECT_FALSE(out.reset_granted);
+    EXPECT_EQ(out.standing, StopCause::kNone);
+    EXPECT_NE(out.latch_sequence, 0u);
+    in.core_armed = false;
+    out = kernel.step(in);
+    EXPECT_TRUE(out.reset_granted);
+    EXPECT_EQ(out.latch_sequence, 0u);
+}
+
+TEST(Kernel, ResetOfARobotThatRunsTakesNoPowerAway) {
+    KernelDriver kernel;
+    kernel.config.enable_line = true;
+    kernel.step(kernel.armed());
+    Inputs in = kernel.armed();
+    in.core_beat = in.worker_beat = false;
+    in.reset = true;
+    const Outputs out = kernel.step(in);
+    EXPECT_TRUE(out.reset_granted);
+    EXPECT_TRUE(out.arm_permitted);
+    EXPECT_TRUE(out.enable);
+}
+
+// Hazard: a stop that could not be written is forgotten by the next restart.
+TEST(Kernel, WithoutAWrittenRecordNothingArms) {
+    KernelDriver kernel;
+    Inputs in = kernel.alive();
+    in.record_behind = true;
+    Outputs out = kernel.step(in);
+    EXPECT_FALSE(out.arm_permitted);
+    EXPECT_EQ(out.latch_sequence, 0u) << "it is no stop";
+    in.record_behind = false;
+    EXPECT_TRUE(kernel.step(in).arm_permitted);
+}
+
+TEST(Kernel, StopThatTheRecordHadLostStandsAgainUnderANewNumber) {
+    KernelDriver kernel;
+    Inputs in = kernel.quiet();
+    in.lost_stop = 7;
+    const Outputs out = kernel.step(in);
+    EXPECT_TRUE(out.newly_latched);
+    EXPECT_EQ(out.cause, StopCause::kStateRecordUnreadable);
+    EXPECT_EQ(out.latch_sequence, 8u);
+    EXPECT_TRUE(kernel.reset().reset_granted);
+    kernel.state.last_sequence = 20;
+    EXPECT_EQ(kernel.step(in).latch_sequence, 21u) << "numbers never go back";
 }
 
 TEST(Kernel, ResetWithNothingLatchedIsHarmless) {

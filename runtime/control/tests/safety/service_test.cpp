@@ -57,6 +57,15 @@ TEST_F(ServiceTest, OnlyTheAttachedConnectionBeatsAndDetaches) {
     EXPECT_TRUE(mailbox_.worker_attached.load());  // lost is not detached
 }
 
+// Hazard: a worker that was taken over attaches as the core and says that every stop is carried out.
+TEST_F(ServiceTest, OnlyTheCoresUserAttachesAsTheCore) {
+    EXPECT_FALSE(ok(stranger_, {{"op", "attach"}, {"role", "core"}}));
+    EXPECT_NE(last_error_.find("only root and the users of"), std::string::npos) << last_error_;
+    Service robots{mailbox_, recorder_, 0, {}, {.core_user = stranger_.uid}};
+    const ipc::Message reply = robots.handle(stranger_, {{{"op", "attach"}, {"role", "core"}}, {}});
+    EXPECT_EQ(reply.body["error"], "a core attaches with one descriptor, of its state segment");
+}
+
 TEST_F(ServiceTest, StopThatTheLoopDoesNotTakeIsNoSuccess) {
     EXPECT_FALSE(ok(stranger_, {{"op", "estop"}}));
     EXPECT_NE(last_error_.find("the stop is not taken"), std::string::npos);

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <regex>
 #include <utility>
 #include <vector>
 
@@ -49,15 +50,14 @@ class StoppedCore : public testing::Test {
     }
 
     void SetUp() override {
-        std::ofstream(robot_) << kTestRobotToml;
+        std::ofstream(robot_) << std::regex_replace(kTestRobotToml, std::regex("max_accel = 40.0"),
+                                                    "max_accel = " + max_accel_);
         std::ofstream(run_.path() / "turn.wat") << kTurn;
         plant_.emplace(command(PLANT_EXECUTABLE, {"--record", recording_.string()}),
                        run_.path() / "plant.log");
         ASSERT_TRUE(eventually([&] { return plant().is_object(); })) << plant_->log();
-        safety_.emplace(command(SAFETY_EXECUTABLE), run_.path() / "safety.log");
-        ASSERT_TRUE(eventually([&] { return safety().is_object(); })) << safety_->log();
-        core_.emplace(command(CONTROL_EXECUTABLE), run_.path() / "core.log");
-        ASSERT_TRUE(eventually([&] { return control({{"op", "status"}}).is_object(); })) << core_->log();
+        start_safety();
+        start_core();
         Process verify(command(VERIFY_EXECUTABLE, {"--source", (run_.path() / "turn.wat").string(), "--out",
                                                    (run_.path() / "turn.cwasm").string()}),
                        run_.path() / "verify.log");
@@ -74,6 +74,14 @@ class StoppedCore : public testing::Test {
             << plant() << core_->log();
     }
 
+    void start_safety() {
+        safety_.emplace(command(SAFETY_EXECUTABLE), run_.path() / "safety.log");
+        ASSERT_TRUE(eventually([&] { return safety().is_object(); })) << safety_->log();
+    }
+    void start_core() {
+        core_.emplace(command(CONTROL_EXECUTABLE), run_.path() / "core.log");
+        ASSERT_TRUE(eventually([&] { return control({{"op", "status"}}).is_object(); })) << core_->log();
+    }
     std::vector<std::string> command(const char* executable, std::vector<std::string> more = {}) const {
         std::vector<std::string> all{executable, "--config", robot_.string()};
         all.insert(all.end(), more.begin(), more.end());
@@ -114,6 +122,7 @@ class StoppedCore : public testing::Test {
         return frames;
     }
 
+    std::string max_accel_ = "40.0";  // of the spindle, rad/s^2
     TemporaryDirectory run_, state_;
     std::vector<const char*> variables_;
     fs::path robot_ = run_.path() / "robot.toml";
@@ -168,6 +177,50 @@ TEST_F(StoppedCore, IsReplacedByTheDaemonsSafeFrames) {
         });
     })) << "the core obeys again, and the daemon is silent";
     EXPECT_NEAR(spindle(), 0.0, 0.05);
+    const std::vector<json>& all = received(kSpindleNode);
+    for (std::size_t i = spindle_frames.size(); i < all.size(); ++i)
+        EXPECT_LE(std::abs(all[i]["value"].get<double>()), 0.1)
+            << "started again what the daemon had stopped";
+}
+
+TEST_F(StoppedCore, ThatCannotWriteItsStopStaysStoppedWhenTheDaemonIsKilled) {
+    const fs::path obstacle = state_.path() / "safety" / "estop.json.tmp";
+    fs::create_directories(obstacle);
+    EXPECT_EQ(ask_at("safety.sock", {{"op", "estop"}})["ok"], false) << "it is not durable";
+    ASSERT_TRUE(eventually([&] { return control({{"op", "status"}})["mode"] == "estop"; }));
+    safety_->kill();
+    start_safety();
+    ASSERT_TRUE(eventually([&] { return safety()["core"]["attached"] == true; })) << core_->log();
+    EXPECT_EQ(safety()["latched"], true);
+    EXPECT_EQ(safety()["cause"], "state_record_unreadable");
+    EXPECT_EQ(safety()["latch_sequence"], 2) << "no number is used twice";
+    EXPECT_EQ(control({{"op", "status"}})["mode"], "estop");
+    fs::remove(obstacle);
+    EXPECT_TRUE(eventually([&] { return ask_at("safety.sock", {{"op", "reset"}})["ok"] == true; }));
+}
+
+// Slow enough to be met on its way.
+class RestartedCore : public StoppedCore {
+  protected:
+    RestartedCore() { max_accel_ = "2.0"; }
+};
+
+TEST_F(RestartedCore, GoesOnWithTheStopFromTheSpeedThatItMeets) {
+    core_->kill();
+    ASSERT_TRUE(eventually([&] { return safety()["latched"] == true; }));
+    start_core();
+    const auto of_core = [&] {
+        const std::vector<json>& frames = received(kSpindleNode);
+        const auto stop = std::find_if(frames.begin(), frames.end(),
+                                       [](const json& frame) { return frame["from"] == "safety"; });
+        return std::find_if(stop, frames.end(), [](const json& frame) { return frame["from"] == "core"; });
+    };
+    ASSERT_TRUE(eventually([&] { return of_core() != received(kSpindleNode).end(); })) << core_->log();
+    const double first = (*of_core())["value"], met = (*std::prev(of_core()))["value"];
+    EXPECT_GT(met, 2.0) << "five seconds were not enough to start the core";
+    EXPECT_GT(first, met / 2.0) << "stopped at once what the daemon slows down";
+    EXPECT_LT(first, 10.0);
+    EXPECT_TRUE(eventually([&] { return std::abs(spindle()) < 0.05; })) << plant();
 }
 
 TEST_F(StoppedCore, LeavesEvidence) {

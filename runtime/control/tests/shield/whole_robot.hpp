@@ -137,7 +137,8 @@ class WholeRobot {
         : config(std::move(robot)),
           shield(config),
           wish(config.commands.size()),
-          state(config.states.size()) {
+          state(config.states.size()),
+          turning(config.commands.size()) {
         for (StateSample& sample : state) sample = {0.0, true};
         if (state.size() > kNearest) state[kNearest].value = 9.0;
         if (state.size() > kFollower) state[kFollower].value = 0.1;
@@ -145,12 +146,15 @@ class WholeRobot {
 
     std::span<const double> frame(double dt_s, bool follow = true) {
         for (std::size_t c = 0; c < config.commands.size(); ++c) last[c] = shield.history(c);
-        const auto sent = shield.filter({.wish = wish, .set = set, .state = state, .follow = follow}, dt_s);
+        const ShieldInput input{
+            .wish = wish, .set = set, .state = state, .velocity = turning, .follow = follow};
+        const auto sent = shield.filter(input, dt_s);
         step_s = step_of(dt_s);
         paused = std::isfinite(dt_s) && dt_s > kMaxStepS;
         for (std::size_t c = 0; c < std::min(kPositions, config.commands.size()); ++c) {
             if (shield.history(c).started) state[c].value = sent[c];
         }
+        for (std::size_t c = 0; c < config.commands.size(); ++c) turning[c] = {.measured = sent[c]};
         return sent;
     }
     void frames(int count, double dt_s = 0.001) {
@@ -227,6 +231,7 @@ class WholeRobot {
     std::vector<double> wish;
     std::uint32_t set{0xffffffff};
     std::vector<StateSample> state;
+    std::vector<AxisVelocity> turning;  // as each channel was told
     std::array<ChannelHistory, kMaxCommandChannels> last{};
     double step_s{};
     bool paused{};

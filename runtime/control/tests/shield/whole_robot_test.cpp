@@ -61,7 +61,7 @@ class WholeRobotSweep : public ::testing::TestWithParam<unsigned> {
         if (once_in(400)) nearest.value = between(0.3, 2.0);
         if (once_in(200)) nearest.value = 9.0;
         if (once_in(2000)) nearest.value = once_in(2) ? 0.0 : kNan;
-        if (once_in(20) && robot.stands()) robot.shield.forget_all();
+        if (once_in(20) && robot.stands()) robot.shield.forget_positions();
     }
 };
 

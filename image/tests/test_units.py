@@ -121,3 +121,16 @@ def test_nothing_of_the_robot_waits_for_its_language_models() -> None:
     assert "Before=" not in unit
     assert "After=holdfast.target " in unit
     assert "Slice=holdfast-realtime" not in unit
+
+
+@pytest.mark.parametrize("daemon", ["safety", "control"])
+def test_a_daemon_may_write_where_it_keeps_its_state(daemon: str) -> None:
+    folders = dict(
+        line.split()[1::2]
+        for line in (IMAGE / "tmpfiles.d" / "holdfast.conf").read_text().splitlines()
+        if line.startswith("d ")
+    )
+    state = f"/var/lib/holdfast/{daemon}"
+    assert folders[state] == f"holdfast-{daemon}"
+    (writable,) = values(f"holdfast-{daemon}", "ReadWritePaths")
+    assert state in writable.split()

@@ -54,6 +54,12 @@ def test_why_the_robot_stopped_is_shown() -> None:
     assert "stopped" not in shown({"control": {"mode": "running", "stopped": ""}})
 
 
+def test_a_stop_record_that_cannot_be_written_is_shown() -> None:
+    lacks = {"latched": False, "record_error": "estop.json: no space left"}
+    assert "stop record: estop.json: no space left; nothing arms before" in shown({"safety": lacks})
+    assert "stop record" not in shown({"safety": {"latched": False, "record_error": None}})
+
+
 def test_each_part_of_a_cycle_is_shown() -> None:
     durations = {"p50": 11.0, "p99": 22.0, "max": 33.0}
     loop = {"cycles": 1, "missed": 0, "phases_us": dict.fromkeys(PHASES, durations)}

@@ -15,7 +15,7 @@ import pytest
 
 from holdfast_bench.bench import Bench
 from holdfast_bench.qemu import MachineError
-from holdfast_bench.robot import wait_until
+from holdfast_bench.robot import PYTHON, wait_until
 from holdfast_image.build import build_image, repository_root
 
 pytestmark = pytest.mark.vm
@@ -131,6 +131,33 @@ def test_services_that_stay_are_sandboxed_as_they_run(bench: Bench) -> None:
         bench.robot.shell.run(f"systemd-analyze security --no-pager --threshold=29 {unit}")
     calls = "awk '/^Seccomp:/ {print $2}' /proc/$(systemctl show -P MainPID %s)/status"
     assert [said(bench, calls % unit) for unit in units] == ["2"] * 4
+
+
+_CODE_OF_THE_WORKER = """
+import asyncio, shutil, pathlib
+from holdfast.daemons import CoreClient
+run, state = pathlib.Path("/run/holdfast"), pathlib.Path("/var/lib/holdfast/controllers")
+mine = state / ("0" * 64 + ".cwasm")
+shutil.copyfile(next(state.glob("*.cwasm")), mine)
+async def load():
+    async with await CoreClient.connect(run) as core:
+        await core.load(mine, name="mine", version="", sha256="0" * 64)
+try:
+    asyncio.run(load())
+except Exception as error:
+    print(error)
+finally:
+    mine.unlink()
+"""
+
+
+def test_the_core_runs_no_code_that_the_worker_has_written(bench: Bench) -> None:
+    bench.robot.deploy("moving.wat")
+    owners = said(bench, "stat -c %U /var/lib/holdfast/controllers/*.cwasm").split()
+    assert set(owners) == {"holdfast-verify"}
+    as_worker = f"runuser -u holdfast-worker -g holdfast -- {PYTHON} -c {shlex.quote(_CODE_OF_THE_WORKER)}"
+    assert "by somebody else than holdfast-verify" in said(bench, as_worker)
+    assert bench.robot.control()["controller"]["name"] != "mine"
 
 
 def test_nobody_has_a_password(bench: Bench) -> None:

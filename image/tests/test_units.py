@@ -40,6 +40,7 @@ def test_the_numbers_of_accounts_are_the_same_in_every_version() -> None:
         "holdfast-plant": 905,
         "admin": 906,
         "holdfast-ollama": 907,
+        "holdfast-verify": 908,
     }
 
 
@@ -98,6 +99,7 @@ def test_the_safety_daemon_may_open_its_watchdog() -> None:
     ("tree", "unit"),
     [
         *((IMAGE, f"holdfast-{name}") for name in ("safety", "control", "worker", "nats", "page@", "wifi@")),
+        (IMAGE, "holdfast-verify@"),
         (OLLAMA, "holdfast-ollama"),
     ],
 )
@@ -121,6 +123,18 @@ def test_nothing_of_the_robot_waits_for_its_language_models() -> None:
     assert "Before=" not in unit
     assert "After=holdfast.target " in unit
     assert "Slice=holdfast-realtime" not in unit
+
+
+def test_only_the_compilers_user_makes_what_the_core_runs() -> None:
+    """The worker may tidy up there; the core looks at the owner of each file."""
+    (line,) = (
+        line.split()
+        for line in (IMAGE / "tmpfiles.d" / "holdfast.conf").read_text().splitlines()
+        if line.startswith("d /var/lib/holdfast/controllers ")
+    )
+    assert line[2:] == ["0770", "holdfast-verify", "holdfast"]
+    assert values("holdfast-verify@", "User") == {"holdfast-verify"}
+    assert values("holdfast-worker", "User") == {"holdfast-worker"}
 
 
 @pytest.mark.parametrize("daemon", ["safety", "control"])

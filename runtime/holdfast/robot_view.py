@@ -117,7 +117,9 @@ def _with_findings(text: Text, safety: dict[str, Any]) -> Text:
     for problem in safety.get("problems") or []:
         text.append(f"\n{problem}", style="red")
     if safety.get("record_error"):
-        text.append(f"\nstop record: {safety['record_error']}; nothing arms before it is written", style="red")
+        text.append(
+            f"\nstop record: {safety['record_error']}; nothing arms before it is written", style="red"
+        )
     evidence = safety.get("evidence") or {}
     if evidence.get("error"):
         text.append(f"\nevidence: {evidence['error']}", style="red")

@@ -147,6 +147,7 @@ def _daemon_of(path: Path) -> str:
         "safety.sock": "holdfast-safety",
         "control.sock": "holdfast-control",
         "plant-control.sock": "holdfast-plant",
+        "verify.sock": "holdfast-verify.socket",
     }.get(path.name, "the daemon")
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
-import os
 import shutil
 import tempfile
 import uuid
@@ -24,7 +24,7 @@ from holdfast.errors import HoldfastError, RefusedError, RejectedError, StoreErr
 from holdfast.store import ControllerRecord, StoreThread
 from holdfast.worker.recorder import Recorder
 from holdfast.worker.trial import Trials
-from holdfast.worker.verify import Verifier
+from holdfast.worker.verify import Verifier, VerifyClient
 
 _log = logging.getLogger("deploy")
 
@@ -42,7 +42,7 @@ class Deployer:
     def __init__(
         self,
         store: StoreThread,
-        verifier: Verifier,
+        verifier: Verifier | VerifyClient,
         recorder: Recorder,
         *,
         run_directory: Path,
@@ -142,15 +142,18 @@ class Deployer:
         await asyncio.to_thread(_remove_others, self._directory, known)
 
     async def _verify(self, sha256: str, source: bytes) -> tuple[Path, dict[str, Any]]:
-        """Verify in a directory of its own; what passed is renamed into place, whole and on disk."""
+        """Return the compiled file, whole and on disk, and the report."""
         staging = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="staging-", dir=self._directory))
         try:
-            source_file, out = staging / "source", staging / "candidate.cwasm"
+            source_file, trace_file = staging / "source", None
             await asyncio.to_thread(source_file.write_bytes, source)
-            report = await self._verifier.verify(source_file, out, self._recorder.trace())
+            if trace := self._recorder.trace():
+                trace_file = staging / "trace"
+                await asyncio.to_thread(
+                    trace_file.write_text, json.dumps({"states": trace}), encoding="utf-8"
+                )
             cwasm = self._directory / f"{sha256}.cwasm"
-            await asyncio.to_thread(_move_durably, out, cwasm)
-            return cwasm, report
+            return cwasm, await self._verifier.verify(source_file, cwasm, trace_file)
         finally:
             await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
 
@@ -342,16 +345,3 @@ def _remove_others(directory: Path, known: set[str]) -> None:
     for file in directory.glob("*.cwasm"):
         if file.stem not in known:
             file.unlink(missing_ok=True)
-
-
-def _move_durably(source: Path, target: Path) -> None:
-    """Rename a finished file into place; after the return a power cut keeps it."""
-    source.chmod(0o644)  # the core maps it as another user
-    with source.open("rb") as file:
-        os.fsync(file.fileno())
-    source.rename(target)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -23,7 +23,7 @@ from holdfast.worker.recorder import Recorder
 from holdfast.worker.requests import Requests
 from holdfast.worker.tasks import Tasks
 from holdfast.worker.telemetry import Telemetry
-from holdfast.worker.verify import Verifier
+from holdfast.worker.verify import verifier_for
 
 _log = logging.getLogger("worker")
 
@@ -50,7 +50,7 @@ class Service:
         recorder = Recorder()
         self._deployer = Deployer(
             store,
-            Verifier(config_file),
+            verifier_for(config_file, run_directory),
             recorder,
             run_directory=run_directory,
             state_directory=state_directory,

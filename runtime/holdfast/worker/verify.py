@@ -1,27 +1,41 @@
-"""Compile, link and verify in a process of its own: holdfast-verify with a time limit."""
+"""Compile, link and verify in a process of its own: holdfast-verify with a time limit.
+
+On a robot that process has a user of its own (decision 0092): the core takes machine code from nobody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import RejectedError, UnreachableError
+from holdfast.errors import RefusedError, RejectedError, UnreachableError
 from holdfast.places import executable
+from holdfast.seqpacket import Connection
 
+TIME_LIMIT_S = 60.0
 _MAX_REPORT_BYTES = 1 << 20
+_ANSWER_S = TIME_LIMIT_S + 30.0
 
 
 class Verifier:
-    """Runs holdfast-verify against one robot's configuration."""
+    """Runs holdfast-verify against one robot's configuration, as the user who asks."""
 
-    def __init__(self, config_file: Path, time_limit_s: float = 60.0) -> None:
+    def __init__(self, config_file: Path, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._config_file = config_file
         self._time_limit_s = time_limit_s
 
-    async def verify(self, source: Path, out: Path, trace: list[list[float]]) -> dict[str, Any]:
+    async def verify(
+        self, source: Path, out: Path, trace: Path | None, descriptors: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Compile `source` to `out` and run it for 100 ticks per starting state; returns the report.
+
+        What passed is at `out` whole and on disk. `trace` holds recorded states to start from; the process inherits
+        `descriptors`.
 
         Raises:
             RejectedError: the controller did not pass; the report names stage, tick, channel and value.
@@ -29,11 +43,9 @@ class Verifier:
         """
         arguments: list[str | Path] = ["--config", self._config_file, "--source", source, "--out", out]
         if trace:
-            trace_file = out.with_suffix(".trace")
-            await asyncio.to_thread(trace_file.write_text, json.dumps({"states": trace}), encoding="utf-8")
-            arguments += ["--trace", trace_file]
+            arguments += ["--trace", trace]
         process = await asyncio.create_subprocess_exec(
-            # Dies with the worker: a verification that nobody waits for only takes time from the next one.
+            # Dies with who asked: a verification that nobody waits for only takes time from the next one.
             "setpriv",
             "--pdeathsig",
             "KILL",
@@ -43,6 +55,7 @@ class Verifier:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_MAX_REPORT_BYTES,
+            pass_fds=descriptors,
         )
         try:
             async with asyncio.timeout(self._time_limit_s):
@@ -64,8 +77,39 @@ class Verifier:
             return report
         if process.returncode == 1 and report.get("ok") is False:
             raise RejectedError(report)
-        last_words = complaint.decode(errors="replace").strip()[-2000:]
-        raise UnreachableError(f"holdfast-verify ended with {process.returncode}: {last_words}")
+        why = report.get("error") or complaint.decode(errors="replace").strip()[-2000:]
+        raise UnreachableError(f"holdfast-verify ended with {process.returncode}: {why}")
+
+
+class VerifyClient:
+    """Asks the robot's own user for verification; see `holdfast.verify_service`."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def verify(self, source: Path, out: Path, trace: Path | None) -> dict[str, Any]:
+        """Like `Verifier.verify`; `out` is in the folder of compiled controllers."""
+        with ExitStack() as opened:
+            files = [
+                os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in (source, trace) if file is not None
+            ]
+            for fd in files:
+                opened.callback(os.close, fd)
+            try:
+                async with await Connection.open(self._socket, _ANSWER_S) as connection:
+                    reply = await connection.request({"op": "verify", "name": out.name}, files)
+            except RefusedError as error:
+                raise UnreachableError(str(error)) from error
+        report = dict(reply["report"])
+        if report.get("ok") is not True:
+            raise RejectedError(report)
+        return report
+
+
+def verifier_for(config_file: Path, run_directory: Path) -> Verifier | VerifyClient:
+    """Return who verifies here: the robot's own user where systemd listens for it, else a child of this process."""
+    socket = run_directory / "verify.sock"
+    return VerifyClient(socket) if socket.exists() else Verifier(config_file)
 
 
 def _report(printed: bytes) -> dict[str, Any]:

@@ -129,6 +129,26 @@ TEST_P(WholeRobotSweep, TheThirdDerivativeOfWhatIsSentKeepsMaxJerk) {
     }
 }
 
+// Hazard: one wheel turns while it is not known yet how fast the other one does.
+TEST(WholeRobotStart, ChannelsOfOneRuleWaitForTheOneWhoseSpeedIsAwaited) {
+    WholeRobot robot;
+    robot.wish.assign(robot.wish.size(), 0.0);
+    robot.wish[kLeft] = robot.wish[kRight] = 1.0;
+    robot.turning[kLeft] = {.awaited = true};
+    (void)robot.frame(0.001);
+    EXPECT_FALSE(robot.shield.has_value(kLeft));
+    EXPECT_EQ(robot.sent(kRight), 0.0);
+    robot.frames(10);
+    EXPECT_GT(robot.sent(kLeft), 0.0);
+    EXPECT_GT(robot.sent(kRight), 0.0);
+    // After a pause as at the start.
+    robot.turning[kLeft] = {.awaited = true};
+    const double right = robot.sent(kRight);
+    (void)robot.frame(2.0 * kMaxStepS);
+    EXPECT_FALSE(robot.shield.has_value(kLeft));
+    EXPECT_LE(robot.sent(kRight), right);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, WholeRobotSweep, ::testing::Range(0u, 10u));
 
 }  // namespace

@@ -65,6 +65,38 @@ const std::vector<Rejected> kRefused{
     {"start_requests_estop", {"instantiate: the start function sets commands or requests an e-stop"}},
 };
 
+class Owner : public Workshop {
+  protected:
+    std::filesystem::path compiled() {
+        const auto file = folder / "owned.cwasm";
+        std::ofstream(file, std::ios::binary) << *compile(*engine, read_text(source_of("examples/sine")));
+        return file;
+    }
+    void expect_refused(const std::filesystem::path& file) {
+        const auto refused = Controller::load(engine, bench_arm(), file);
+        ASSERT_FALSE(refused);
+        EXPECT_NE(refused.error().message.find("by somebody else than holdfast-verify"), std::string::npos)
+            << refused.error().message;
+    }
+};
+
+// Hazard: a worker that was taken over writes a file of machine code and asks the core to load it.
+TEST_F(Owner, CodeThatOthersMayWriteIsNotMapped) {
+    const auto file = compiled();
+    ASSERT_TRUE(Controller::load(engine, bench_arm(), file));
+    for (const mode_t mode : {0664, 0646, 0666}) {
+        ASSERT_EQ(::chmod(file.c_str(), mode), 0);
+        expect_refused(file);
+    }
+}
+
+TEST_F(Owner, CodeOfAnotherUserIsNotMapped) {
+    const auto file = compiled();
+    if (::chown(file.c_str(), 12345, static_cast<gid_t>(-1)) != 0)
+        GTEST_SKIP() << "only root gives files away";
+    expect_refused(file);
+}
+
 class Refused : public Workshop, public ::testing::WithParamInterface<Rejected> {};
 
 TEST_P(Refused, IsNotLoadedAndTheRunningControllerDoesNotNotice) {

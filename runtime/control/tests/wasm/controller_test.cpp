@@ -84,7 +84,7 @@ class Owner : public Workshop {
 TEST_F(Owner, CodeThatOthersMayWriteIsNotMapped) {
     const auto file = compiled();
     ASSERT_TRUE(Controller::load(engine, bench_arm(), file));
-    for (const mode_t mode : {0664, 0646, 0666}) {
+    for (const mode_t mode : {0664u, 0646u, 0666u}) {
         ASSERT_EQ(::chmod(file.c_str(), mode), 0);
         expect_refused(file);
     }

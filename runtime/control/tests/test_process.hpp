@@ -53,6 +53,7 @@ class Process {
         if (pid_ > 0) kill();
     }
 
+    [[nodiscard]] pid_t pid() const { return pid_; }
     void kill() { finish(SIGKILL); }
     void signal(int number) const { ::kill(pid_, number); }
     // Its exit code after SIGTERM; -1 if it died of a signal or had to be killed.

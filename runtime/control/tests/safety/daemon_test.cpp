@@ -2,13 +2,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include <cstring>
 #include <fstream>
 
+#include "frozen_thread.hpp"
 #include "link/link.hpp"
+#include "notify_socket.hpp"
 #include "shm/segment.hpp"
 #include "temporary_directory.hpp"
 #include "test_process.hpp"
@@ -35,7 +34,6 @@ class DaemonTest : public testing::Test {
     void TearDown() override {
         for (const char* name : variables_) ::unsetenv(name);
         ::unsetenv("HOLDFAST_SAFETY__WORKER_REQUIRED");
-        ::unsetenv("NOTIFY_SOCKET");
     }
 
     void set(const char* name, const char* value) {
@@ -449,27 +447,58 @@ TEST_F(DaemonTest, WhoLeftBeforeItsTurnIsNeitherAttachedNorLost) {
 }
 
 TEST_F(DaemonTest, TellsSystemdThatItIsReadyAndAlive) {
-    const FileDescriptor listener(::socket(AF_UNIX, SOCK_DGRAM, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = (run_.path() / "notify.sock").string();
-    std::strcpy(address.sun_path, path.c_str());
-    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    NotifySocket systemd(run_.path());
     launch();
-    std::string heard;
-    const auto hears = [&](const char* what) {
-        return eventually([&] {
-            std::array<char, 512> text{};
-            const auto size = ::recv(listener.get(), text.data(), text.size(), MSG_DONTWAIT);
-            if (size > 0) heard.append(text.data(), static_cast<std::size_t>(size)).append("\n");
-            return heard.find(what) != std::string::npos;
-        });
-    };
-    EXPECT_TRUE(hears("READY=1")) << heard;
+    EXPECT_TRUE(systemd.hears("READY=1"));
     EXPECT_TRUE(ask(socket_, {{"op", "status"}}));
-    EXPECT_TRUE(hears("WATCHDOG=1")) << heard;
-    EXPECT_TRUE(hears("STATUS=no stop stands")) << heard;
+    EXPECT_TRUE(systemd.hears("WATCHDOG=1"));
+}
+
+TEST_F(DaemonTest, TellsSystemdWhetherAStopStands) {
+    NotifySocket systemd(run_.path());
+    launch();
+    EXPECT_TRUE(systemd.hears("STATUS=no stop stands"));
+    request({{"op", "estop"}});
+    EXPECT_TRUE(systemd.hears("STATUS=STOPPED, no. 1: operator"));
+}
+
+// Hazard: the loop that guards the motion hangs, and the thread beside it goes on telling that all is well.
+TEST_F(DaemonTest, FeedsNoWatchdogWhileItsLoopStandsStill) {
+    NotifySocket systemd(run_.path());
+    start();
+    EXPECT_TRUE(systemd.hears("WATCHDOG=1"));
+    {
+        const auto loop = FrozenThread::most_urgent_of(safety_->pid());
+        if (!loop) GTEST_SKIP() << "no real-time thread is to be had here";
+        EXPECT_FALSE(systemd.hears_in(6, safety_->pid(), "WATCHDOG=1"));
+    }
+    EXPECT_TRUE(systemd.hears("WATCHDOG=1"));
+}
+
+// As whoever may neither lock memory nor have real-time threads.
+TEST_F(DaemonTest, WithoutRealTimeNothingArmsWhereItIsRequired) {
+    std::vector<std::string> poor{"/usr/bin/prlimit", "--memlock=0:0", "--rtprio=0:0",
+                                  SAFETY_EXECUTABLE,  "--config",      robot_file_.string()};
+    if (::geteuid() == 0)
+        poor.insert(poor.begin(), {"/usr/bin/setpriv", "--bounding-set=-ipc_lock,-sys_nice,-sys_resource"});
+    for (const bool required : {false, true}) {
+        set("HOLDFAST_CONTROL__REALTIME", required ? "require" : "prefer");
+        safety_.emplace(poor, run_.path() / "safety.log");
+        ASSERT_TRUE(eventually([&] { return ask(socket_, {{"op", "status"}}).has_value(); }))
+            << safety_->log();
+        EXPECT_FALSE(status()["realtime"].empty()) << status();
+        core_.emplace(std::vector<std::string>{FAKE_CORE_EXECUTABLE, socket_.string()},
+                      run_.path() / "core.log");
+        ASSERT_TRUE(eventually([&] { return status()["core"]["age_ms"].is_number(); })) << core_->log();
+        if (required) {
+            EXPECT_TRUE(eventually([&] { return status()["durable"] == true; })) << status();
+            EXPECT_EQ(status()["arm_permitted"], false);
+        } else {
+            EXPECT_TRUE(eventually([&] { return status()["arm_permitted"] == true; })) << status();
+        }
+        core_.reset();
+        safety_.reset();
+    }
 }
 
 TEST_F(DaemonTest, EndsInGoodOrder) {

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "frozen_thread.hpp"
+#include "notify_socket.hpp"
 #include "temporary_directory.hpp"
 #include "test_process.hpp"
 #include "test_robot_toml.hpp"
@@ -197,6 +199,34 @@ TEST_F(StoppedCore, ThatCannotWriteItsStopStaysStoppedWhenTheDaemonIsKilled) {
     EXPECT_EQ(control({{"op", "status"}})["mode"], "estop");
     fs::remove(obstacle);
     EXPECT_TRUE(eventually([&] { return ask_at("safety.sock", {{"op", "reset"}})["ok"] == true; }));
+}
+
+// Hazard: the loop hangs, and the thread that serves the sockets goes on telling that all is well.
+TEST_F(StoppedCore, FeedsNoWatchdogWhileItsLoopStandsStill) {
+    core_->kill();
+    NotifySocket systemd(run_.path());
+    start_core();
+    EXPECT_TRUE(systemd.hears("WATCHDOG=1"));
+    {
+        const auto loop = FrozenThread::most_urgent_of(core_->pid());
+        if (!loop) GTEST_SKIP() << "no real-time thread is to be had here";
+        EXPECT_FALSE(systemd.hears_in(60, core_->pid(), "WATCHDOG=1"));
+    }
+    EXPECT_TRUE(systemd.hears("WATCHDOG=1"));
+}
+
+TEST_F(StoppedCore, WithoutRealTimeArmsOnlyWhereItIsNotRequired) {
+    const json shortfalls = control({{"op", "status"}})["realtime"]["shortfalls"];
+    if (shortfalls.empty()) GTEST_SKIP() << "this machine has all that real time needs";
+    core_->kill();
+    set("HOLDFAST_CONTROL__REALTIME", "require");
+    start_core();
+    const json status = control({{"op", "status"}});
+    for (const json& shortfall : status["realtime"]["shortfalls"]) {
+        const json& blockers = status["arm_blockers"];
+        EXPECT_NE(std::find(blockers.begin(), blockers.end(), shortfall), blockers.end()) << status;
+    }
+    EXPECT_EQ(control({{"op", "arm"}})["ok"], false);
 }
 
 // Slow enough to be met on its way.

@@ -125,6 +125,13 @@ def test_nothing_of_the_robot_waits_for_its_language_models() -> None:
     assert "Slice=holdfast-realtime" not in unit
 
 
+@pytest.mark.parametrize("unit", ["safety", "control", "worker", "verify@", "nats"])
+def test_nobody_but_root_writes_a_daemons_environment(unit: str) -> None:
+    """Its LD_PRELOAD would run in the daemon; whoever is in the group may put files into /run/holdfast."""
+    files = {file.removeprefix("-") for file in values(f"holdfast-{unit}", "EnvironmentFile")}
+    assert files <= {"/etc/holdfast/env", "/run/holdfast.env"}
+
+
 def test_only_the_compilers_user_makes_what_the_core_runs() -> None:
     """The worker may tidy up there; the core looks at the owner of each file."""
     (line,) = (

@@ -7,7 +7,7 @@ are systemd credentials, from SMBIOS (virtual machines) or the EFI system partit
 - `holdfast.robot-id`: becomes `[robot] id` of /etc/holdfast/robot.toml
 - `holdfast.fleet-url`: the leaf node's remote in /etc/holdfast/fleet.conf, "nats-leaf://user:password@host:port"
 - `holdfast.wifi`: /etc/holdfast/wifi.conf; {"ssid": "...", "psk": 64 hexadecimal digits, "country": "DE"}
-- `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast/env; they last until the next boot
+- `holdfast.env`: KEY=VALUE lines for the daemons' environment, /run/holdfast.env; they last until the next boot
 
 All but the last are applied once, and again when one of them changes: those of a flashed card are there at every boot
 and must not undo what was provisioned later.
@@ -215,7 +215,7 @@ def personalise(
     if wifi is not None and anew:
         wanted.append(("etc/holdfast/wifi.conf", wifi_configuration(wifi), 0o600))
     if env is not None:
-        wanted.append(("run/holdfast/env", environment(env), 0o644))
+        wanted.append(("run/holdfast.env", environment(env), 0o644))
     changed = [name for name, text, mode in wanted if write_durably(root / name, text, mode)]
     if anew and any(value is not None for value in once):
         write_durably(applied, given, 0o600)

@@ -1,6 +1,7 @@
 #include "core/safety_attachment.hpp"
 
 #include "core/log.hpp"
+#include "ipc/user.hpp"
 
 namespace holdfast::core {
 namespace {
@@ -31,6 +32,12 @@ Expected<void> SafetyAttachment::attach() {
     auto client = ipc::Client::connect(socket_);
     if (!client) return tl::unexpected(client.error());
     client_ = std::move(*client);
+    // Hazard: before the daemon listens, others of the group could: the core would take their word that no
+    // stop stands.
+    if (const auto user = client_->server_user(); !user || !is_own_or(*user, "holdfast-safety"))
+        return fail(socket_.string() + ": not holdfast-safety listens there (uid " +
+                    (user ? std::to_string(*user) : "unknown") +
+                    "); end that process and restart holdfast-safety");
     // Hazard: a daemon that was killed before it could write the stop that stands comes back without it.
     const std::uint64_t latch = segment_ ? segment_->segment().stop.load(std::memory_order_acquire) : 0;
     auto reply =

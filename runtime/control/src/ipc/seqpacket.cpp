@@ -37,6 +37,14 @@ Expected<sockaddr_un> address_of(const std::filesystem::path& path) {
     return address;
 }
 
+// Of the process at the other end, as it was when it connected or began to listen.
+std::optional<ucred> credentials_of(int socket) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
+    return credentials;
+}
+
 Expected<FileDescriptor> open_socket() {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return tl::unexpected(system_error("cannot open a Unix socket"));
@@ -169,12 +177,11 @@ class SeqpacketServer final : public Server {
     void accept() {
         FileDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!fd || connections_.size() >= kMaxConnections) return;
-        ucred credentials{};
-        socklen_t size = sizeof credentials;
-        if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return;
+        const auto credentials = credentials_of(fd.get());
+        if (!credentials) return;
         connections_.push_back(
             {std::move(fd),
-             {.connection = ++last_connection_, .pid = credentials.pid, .uid = credentials.uid}});
+             {.connection = ++last_connection_, .pid = credentials->pid, .uid = credentials->uid}});
     }
 
     void answer(Connection& connection) {
@@ -239,6 +246,10 @@ class SeqpacketClient final : public Client {
     SeqpacketClient(std::string path, FileDescriptor fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
     bool is_open() const override { return fd_ && !hung_up(fd_.get()); }
+    std::optional<uid_t> server_user() const override {
+        const auto credentials = credentials_of(fd_.get());
+        return credentials ? std::optional(credentials->uid) : std::nullopt;
+    }
 
     Expected<Message> request(const json& body, const std::vector<int>& descriptors,
                               int timeout_ms) override {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "error.hpp"
@@ -52,6 +53,8 @@ class Client {
     virtual ~Client() = default;
     // False after the other side closed, or after a request that got no reply.
     [[nodiscard]] virtual bool is_open() const = 0;
+    // Of whoever listens there; nothing if it is not known.
+    [[nodiscard]] virtual std::optional<uid_t> server_user() const = 0;
     [[nodiscard]] virtual Expected<Message> request(const nlohmann::json& body,
                                                     const std::vector<int>& descriptors = {},
                                                     int timeout_ms = 1000) = 0;

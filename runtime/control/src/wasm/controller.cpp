@@ -1,15 +1,14 @@
 #include "wasm/controller.hpp"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "ipc/file_descriptor.hpp"
+#include "ipc/user.hpp"
 #include "rt/clock.hpp"
 #include "wasm/engine.hpp"
 #include "wasm/host.hpp"
@@ -37,14 +36,8 @@ std::string dotted(std::string_view module, std::string_view name) {
     return in_quotes(std::string(module) + "." + std::string(name));
 }
 
-// Robots have this user, and nothing that somebody else wrote is ever a file of it (decision 0092).
-bool is_of_verifier(uid_t owner) {
-    const passwd* user = ::getpwnam("holdfast-verify");
-    return user != nullptr && user->pw_uid == owner;
-}
-
 // Hazard: what is mapped here runs as machine code in this process. Who may ask for it is not who may write
-// it.
+// it: nothing that somebody else wrote is ever a file of holdfast-verify's user (decision 0092).
 Expected<FileDescriptor> open_code(const std::filesystem::path& cwasm) {
     // Opening a FIFO would wait for its writer, and the control socket with it.
     FileDescriptor fd(::open(cwasm.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -53,7 +46,7 @@ Expected<FileDescriptor> open_code(const std::filesystem::path& cwasm) {
         return fail("load: " + cwasm.string() +
                     " cannot be read; check that it exists, is a file, and its permissions");
     }
-    const bool ours = status.st_uid == ::geteuid() || is_of_verifier(status.st_uid);
+    const bool ours = is_own_or(status.st_uid, "holdfast-verify");
     if (!ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return fail("load: " + cwasm.string() +
                     " could have been written by somebody else than holdfast-verify (uid " +

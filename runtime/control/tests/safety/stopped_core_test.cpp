@@ -201,6 +201,23 @@ TEST_F(StoppedCore, ThatCannotWriteItsStopStaysStoppedWhenTheDaemonIsKilled) {
     EXPECT_TRUE(eventually([&] { return ask_at("safety.sock", {{"op", "reset"}})["ok"] == true; }));
 }
 
+// Hazard: while the daemon is away, a process of the robot's group listens in its place.
+TEST_F(StoppedCore, AttachesToNobodyElse) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root starts a process as somebody else";
+    safety_->kill();
+    for (const fs::path& folder : {run_.path(), state_.path()}) fs::permissions(folder, fs::perms::all);
+    fs::remove_all(state_.path() / "safety");
+    fs::remove(run_.path() / "evidence.ring");
+    fs::permissions(run_.path() / "plant.sock", fs::perms::all);
+    std::vector<std::string> strange = command(SAFETY_EXECUTABLE);
+    strange.insert(strange.begin(), {"/usr/bin/setpriv", "--reuid=12345", "--clear-groups"});
+    safety_.emplace(std::move(strange), run_.path() / "safety.log");
+    ASSERT_TRUE(eventually([&] { return safety().is_object(); })) << safety_->log();
+    ASSERT_TRUE(eventually([&] { return core_->log().find("(uid 12345)") != std::string::npos; }))
+        << core_->log();
+    EXPECT_EQ(safety()["core"]["attached"], false);
+}
+
 // Hazard: the loop hangs, and the thread that serves the sockets goes on telling that all is well.
 TEST_F(StoppedCore, FeedsNoWatchdogWhileItsLoopStandsStill) {
     core_->kill();

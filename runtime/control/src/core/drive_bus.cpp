@@ -77,7 +77,7 @@ void DriveBus::receive(std::int64_t now_ns, Counters& counters) {
     const std::int64_t elapsed_ns = last_receive_ns_ == 0 ? 0 : now_ns - last_receive_ns_;
     const std::int64_t longest_ns = kMaxPeriodsListened * config_->tier1_period_ns();
     listened_ns_ += std::min(elapsed_ns, longest_ns);
-    if (last_receive_ns_ == 0 || elapsed_ns > longest_ns) listening_since_ns_ = now_ns;
+    if (last_receive_ns_ == 0 || elapsed_ns >= kMaxStepNs) listening_since_ns_ = now_ns;
     last_receive_ns_ = now_ns;
     for (Port& port : ports_) {
         drain(port, now_ns, counters);

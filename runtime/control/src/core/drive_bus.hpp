@@ -41,7 +41,8 @@ class DriveBus {
     [[nodiscard]] const Sample& sample(std::size_t state) const { return samples_[state]; }
     [[nodiscard]] bool fresh(std::size_t state, std::int64_t now_ns) const;
     // Of the drive itself, whether or not a [[state]] names it, in the unit of its channel. Awaited for
-    // kVelocityAgeNs from the start, and from when the bus is heard again after a pause.
+    // kVelocityAgeNs from the start, and from when the bus is heard again after what the filter takes for a
+    // pause.
     [[nodiscard]] AxisVelocity velocity(std::size_t drive, std::int64_t now_ns) const;
     [[nodiscard]] std::uint32_t axis_error(std::size_t drive) const { return axis_[drive].error; }
     // kDriveUnknown: not heard since the start, or since forget_axis_states().

@@ -48,8 +48,9 @@ Expected<StopFrames> StopFrames::open(const RobotConfig& config, const std::file
 
 void StopFrames::listen(std::int64_t now_ns) {
     CanFrame frame;
-    if (now_ns - listened_ns_ > kMaxPeriodsListened * config_->tier1_period_ns())
-        listening_since_ns_ = now_ns;
+    // What the filter takes for a pause, and nothing shorter: a machine that skips periods all the time would
+    // wait for ever.
+    if (now_ns - listened_ns_ >= kMaxStepNs) listening_since_ns_ = now_ns;
     listened_ns_ = now_ns;
     for (std::size_t p = 0; p < ports_.size(); ++p) {
         Port& port = ports_[p];

@@ -19,6 +19,7 @@ namespace holdfast {
 
 // A longer pause counts as one this long: the step after it stays small.
 inline constexpr double kMaxStepS = 0.1;
+inline constexpr std::int64_t kMaxStepNs = 100'000'000;
 // Stands in for a `dt_s` that is not a positive number, so that a stop makes progress without a clock.
 inline constexpr double kAssumedStepS = 0.001;
 

@@ -110,6 +110,14 @@ TEST(Start, WaitsTwentyMillisecondsForASpeedThatNobodyTells) {
     EXPECT_EQ(rig.state().moving, 0u);
 }
 
+// Hazard: on a machine that skips cycles all the time, the wait would begin anew for ever.
+TEST(Start, WaitsNoLongerForASpeedWhereCyclesAreSkipped) {
+    RobotRig rig;
+    rig.drives[kSpindle].talks = false;
+    for (int i = 0; i < 6; ++i) rig.cycle(4);
+    EXPECT_EQ(rig.drives[kSpindle].commands.size(), 2u);
+}
+
 // Hazard: while the core stood still, the daemon has stopped the drives; what the core sent before would
 // start them again.
 TEST(Pause, UnderAStopGoesOnFromWhatTheDrivesDo) {

@@ -218,23 +218,29 @@ void Tier1::show_samples() {
 void Tier1::send_commands() {
     if (!shm::is_armed(data_.mode)) bus_.cancel_enables();
     bool all_sent = true;
+    bool waits = false;
     for (std::size_t d = 0; d < config_.drives.size(); ++d) {
         const std::size_t c = config_.drives[d].command;
         // What is not measured has no safe value: the drive keeps what it was told last. A position channel
         // is stale, so nothing arms; a velocity is awaited for a moment, and the daemon stops it meanwhile.
         if (!shield_.has_value(c)) {
-            all_sent = all_sent && config_.commands[c].kind == ChannelKind::kPosition;
+            const bool never_measured =
+                config_.commands[c].kind == ChannelKind::kPosition && !shield_.history(c).paused;
+            waits = waits || !never_measured;
             continue;
         }
         all_sent = bus_.send_command(d, data_.sent[c], exchange_.counters) && all_sent;
     }
-    if (data_.mode == Mode::kEstop) note_stop_frames(all_sent);
+    // Also of a stop that was carried out before the pause: the daemon goes on with it meanwhile.
+    if (waits) data_.estop_latch_seen = 0;
+    if (data_.mode == Mode::kEstop) note_stop_frames(all_sent && !waits);
 }
 
 // A drive without power follows whoever moves it: what it will hold when enabled is where it is then.
 void Tier1::forget_idle_channel(std::size_t drive) {
-    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
     const std::size_t c = config_.drives[drive].command;
+    if (config_.commands[c].kind != ChannelKind::kPosition) return;
+    const bool idle = data_.mode == Mode::kDisarmed && bus_.axis_state(drive) == kDriveIdle;
     const auto state = config_.commands[c].position_state;
     if (idle && state && samples_[*state].fresh) shield_.forget(c);
 }
@@ -266,6 +272,7 @@ void Tier1::enable_in_turn() {
 void Tier1::note_stop_frames(bool all_sent) {
     if (all_sent && data_.estop_latch_seen != execution_.seen_latch()) {
         data_.estop_latch_seen = execution_.seen_latch();
+        if (latch_counted_ == execution_.seen_latch()) return;
         data_.estop_frame_sent_ns = clock_();
         data_.estop_frame_cycle = 0;
         stop_cycle_ns_ = now_ns_;

@@ -129,6 +129,7 @@ void Recorder::write(LatchWord latch) {
             if (!error_) std::fprintf(stderr, "<2>stop record: %s\n", saved.error().message.c_str());
             error_ = saved.error().message;
             failed_ = latch;
+            durable_.reset();  // what the file says by now is not known: it is written again in any case
         }
     }
     if (saved) mailbox_.record_unreadable.store(false, std::memory_order_release);

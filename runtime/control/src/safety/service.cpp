@@ -25,6 +25,8 @@ constexpr milliseconds kDurablePatience{1500};
 // After a reset the worker's heartbeats count again, so the wait is short.
 constexpr milliseconds kResetPatience{100};
 constexpr std::size_t kMaxReasonBytes = 500;
+constexpr std::uint64_t kMostStops = std::uint64_t{1}
+                                     << 48;  // what a LatchWord holds, and more than a life has
 
 Message refuse(const std::string& why) { return {{{"ok", false}, {"error", why}}, {}}; }
 Message agree() { return {{{"ok", true}}, {}}; }
@@ -177,6 +179,7 @@ Message Service::attach_core(const ipc::Peer& peer, Message request) {
     if (latch != request.body.end() && !latch->is_number_unsigned())
         return refuse("\"latch\" is the number of the stop that this core holds: 0 or more");
     const std::uint64_t held = latch == request.body.end() ? 0 : latch->get<std::uint64_t>();
+    if (held > kMostStops) return refuse("\"latch\" is no number of a stop");
     auto sample = std::make_unique<StateReader>(std::move(*reader));
     // Hazard: a stop that this daemon's predecessor could not write. What the core is given shows it again.
     if (held != 0 && mailbox_.latch.load(std::memory_order_acquire).sequence() == 0)

@@ -58,8 +58,10 @@ StagedFile::~StagedFile() {
 
 Expected<StagedFile> StagedFile::write(const std::filesystem::path& target, std::string_view bytes) {
     StagedFile staged(target);
+    // A file of its own: what lies there may be another one, renamed, that the core has mapped.
+    ::unlink(staged.temporary_.c_str());
     const FileDescriptor fd(
-        ::open(staged.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kMode));
+        ::open(staged.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
     if (!fd) return unwritable(target, errno);
     if (const int error = write_all(fd.get(), bytes); error != 0) return unwritable(target, error);
     return staged;

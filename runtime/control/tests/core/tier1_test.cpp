@@ -142,6 +142,28 @@ TEST(Pause, UnderAStopGoesOnFromWhatTheDrivesDo) {
     EXPECT_NEAR(rig.sent(kJoint), 0.1, kFloat);
 }
 
+// Hazard: the daemon has gone on with a stop that the core had carried out before it stood still.
+TEST(Pause, UnderAStopThatWasCarriedOutLeavesItToTheDaemonMeanwhile) {
+    RobotRig rig;
+    rig.arm_and_turn();
+    rig.latch(1);
+    rig.cycle();
+    ASSERT_EQ(rig.state().estop_latch_seen, 1u);
+    const std::uint64_t cycle = rig.state().estop_frame_cycle;
+    rig.drives[kSpindle].velocity = 1.0;
+    rig.cycle(499);
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u);
+    rig.cycle();
+    EXPECT_EQ(rig.state().estop_latch_seen, 1u);
+    EXPECT_NEAR(rig.sent(kSpindle), 1.0 - 0.04, kFloat);
+    EXPECT_EQ(rig.state().estop_frame_cycle, cycle) << "it was carried out then";
+    // A joint whose place is not known any more is the daemon's too.
+    rig.drives[kJoint].talks = false;
+    rig.cycle(499);
+    rig.cycles(5);
+    EXPECT_EQ(rig.state().estop_latch_seen, 0u);
+}
+
 TEST(Pause, TakesNoSampleThatWaitedForOneOfNow) {
     RobotRig rig;
     rig.arm_fully();
@@ -241,6 +263,17 @@ TEST(Arm, StartsFromTheMeasuredPosition) {
 // What is measured of a spindle that coasts, or a broken encoder tells, is no wish.
 TEST(Arm, MovesNoSpindleForItsMeasuredSpeed) {
     RobotRig rig;
+    rig.load_controller();
+    rig.cycles(3);
+    rig.drives[kSpindle].velocity = 5.0;
+    rig.cycles(3);
+    ASSERT_EQ(rig.arm(), 0u);
+    EXPECT_EQ(rig.sent(kSpindle), 0.0);
+}
+
+TEST(Arm, MovesNoAxisWithAPlaceForItsMeasuredSpeed) {
+    RobotRig rig({}, "every_kind.toml",
+                 [](RobotConfig& robot) { robot.commands[kSpindle].position_state = kJointPosition; });
     rig.load_controller();
     rig.cycles(3);
     rig.drives[kSpindle].velocity = 5.0;

@@ -237,7 +237,7 @@ TEST_F(DaemonTest, RecordThatCannotBeWrittenForbidsArming) {
 TEST_F(DaemonTest, CoreThatAttachesUnderAStopBringsItBack) {
     start();
     const auto segment = std::move(shm::Writer<shm::StateSegment>::create().value());
-    for (const json& wrong : {json("3"), json(-3), json(1.5), json(nullptr)}) {
+    for (const json& wrong : {json("3"), json(-3), json(1.5), json(nullptr), json(std::uint64_t{1} << 60)}) {
         const auto reply =
             connect()->request({{"op", "attach"}, {"role", "core"}, {"latch", wrong}}, {segment.fd()});
         EXPECT_EQ(reply.value().body["ok"], false) << wrong;

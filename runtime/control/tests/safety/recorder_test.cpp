@@ -51,6 +51,21 @@ TEST_F(RecorderTest, ABrokenContactFoundUnderAStopReachesTheDisk) {
     EXPECT_NE(record.reason.find("smoke"), std::string::npos) << record.reason;
 }
 
+// Hazard: a stop that could not be written, and its reset, leave a file of which nobody knows what it says.
+TEST_F(RecorderTest, AFileThatFailedIsWrittenAgainThoughTheLatchIsBack) {
+    latch(LatchWord());
+    ASSERT_TRUE(eventually([&] { return mailbox_.recorded.load() == LatchWord(); }));
+    const std::filesystem::path obstacle = file_.string() + ".tmp";
+    std::filesystem::create_directory(obstacle);
+    latch(LatchWord(1, StopCause::kOperator));
+    ASSERT_TRUE(eventually([&] { return recorder_.status().error.has_value(); }));
+    latch(LatchWord());
+    EXPECT_FALSE(recorder_.status().durable) << "not known to be intact";
+    std::filesystem::remove(obstacle);
+    EXPECT_TRUE(eventually([&] { return mailbox_.recorded.load() == LatchWord(); }));
+    EXPECT_FALSE(recorder_.status().error);
+}
+
 TEST_F(RecorderTest, AStopIsDurableUnderWhicheverCause) {
     latch(LatchWord(1, StopCause::kEstopDiscrepancy));
     ASSERT_TRUE(eventually([&] { return recorder_.status().durable.has_value(); }));

@@ -40,6 +40,11 @@ class DriveBus {
 
     [[nodiscard]] const Sample& sample(std::size_t state) const { return samples_[state]; }
     [[nodiscard]] bool fresh(std::size_t state, std::int64_t now_ns) const;
+    // Measured since the start, or since the bus is heard again after a pause: a long age limit does not make
+    // what was before it the place to start from.
+    [[nodiscard]] bool heard_since_pause(std::size_t state) const {
+        return samples_[state].mono_ns >= listening_since_ns_;
+    }
     // Of the drive itself, whether or not a [[state]] names it, in the unit of its channel. Awaited for
     // kVelocityAgeNs from the start, and from when the bus is heard again after what the filter takes for a
     // pause.

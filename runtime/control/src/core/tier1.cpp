@@ -208,7 +208,8 @@ void Tier1::show_samples() {
     }
     for (std::size_t c = 0; c < config_.commands.size(); ++c) {
         const auto& position = config_.commands[c].position_state;
-        if (position && !estimation_.trusted(c)) samples_[*position].fresh = false;
+        if (position && (!estimation_.trusted(c) || !bus_.heard_since_pause(*position)))
+            samples_[*position].fresh = false;
     }
     for (std::size_t d = 0; d < config_.drives.size(); ++d)
         velocities_[config_.drives[d].command] = bus_.velocity(d, now_ns_);

@@ -128,6 +128,9 @@ ChannelContext StopFrames::context(std::size_t drive, std::int64_t now_ns) const
 AxisVelocity StopFrames::velocity(std::size_t drive, std::int64_t now_ns) const {
     const Measured& own = measured_[drive];
     if (is_fresh(own.velocity_ns, now_ns, kVelocityAgeNs)) return {.measured = own.velocity};
+    // Who has never told will not, on a line that only the core hears: what was sent is all that is known.
+    const ChannelHistory& history = history_[config_->drives[drive].command];
+    if (own.velocity_ns == 0 && (history.started || history.paused)) return {.measured = history.sent};
     return {.awaited = now_ns - listening_since_ns_ < kVelocityAgeNs};
 }
 

@@ -164,6 +164,20 @@ TEST(Pause, UnderAStopThatWasCarriedOutLeavesItToTheDaemonMeanwhile) {
     EXPECT_EQ(rig.state().estop_latch_seen, 0u);
 }
 
+TEST(Pause, StartsFromNoPlaceOfBeforeHoweverLongItsAgeLimit) {
+    RobotRig rig({}, "every_kind.toml", [](RobotConfig& robot) {
+        for (StateChannel& state : robot.states) state.max_age_ns = 5'000 * kMs;
+    });
+    rig.arm_fully();
+    rig.latch(1);
+    const std::size_t sent = rig.drives[kJoint].commands.size();
+    rig.cycle(499);
+    EXPECT_EQ(rig.drives[kJoint].commands.size(), sent);
+    rig.drives[kJoint].position = -0.5;
+    rig.cycle();
+    EXPECT_NEAR(rig.sent(kJoint), -0.5, kFloat);
+}
+
 TEST(Pause, TakesNoSampleThatWaitedForOneOfNow) {
     RobotRig rig;
     rig.arm_fully();

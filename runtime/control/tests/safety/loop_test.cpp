@@ -439,8 +439,18 @@ TEST_F(LoopTest, LateWakeOfTheDaemonMakesNoJump) {
     EXPECT_NEAR(taken().at(kJoint), before + 0.25, 1e-5);
 }
 
+TEST_F(LoopTest, LateWakeOfTheDaemonGoesOnWithADriveThatNeverTells) {
+    run_core();
+    mailbox_.core_losses.fetch_add(1);
+    cycle();
+    now_ns_ += 2'000'000'000;
+    cycle();
+    EXPECT_NEAR(taken().at(kSpindle), 10.0 - 0.04 - 40.0 * kMaxStepS, 1e-4);
+}
+
 TEST_F(LoopTest, LateWakeOfTheDaemonMakesATurningDriveNotFaster) {
     run_core();
+    drive_reports(kSpindle, 0.0, 10.0);
     mailbox_.core_losses.fetch_add(1);
     cycle();
     taken();

@@ -182,7 +182,9 @@ Message Service::attach_core(const ipc::Peer& peer, Message request) {
     if (held > kMostStops) return refuse("\"latch\" is no number of a stop");
     auto sample = std::make_unique<StateReader>(std::move(*reader));
     // Hazard: a stop that this daemon's predecessor could not write. What the core is given shows it again.
-    if (held != 0 && mailbox_.latch.load(std::memory_order_acquire).sequence() == 0)
+    // One that this daemon has known was reset by somebody, before the core could see that.
+    const std::uint64_t known = mailbox_.last_sequence.load(std::memory_order_acquire);
+    if (held > known && mailbox_.latch.load(std::memory_order_acquire).sequence() == 0)
         mailbox_.lost_stop.store(held, std::memory_order_release);
     mailbox_.core_sample.store(sample.get(), std::memory_order_release);
     if (!let_the_loop_see()) {

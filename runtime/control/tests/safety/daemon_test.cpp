@@ -252,6 +252,12 @@ TEST_F(DaemonTest, CoreThatAttachesUnderAStopBringsItBack) {
     EXPECT_EQ(status()["cause"], "state_record_unreadable");
     ASSERT_TRUE(eventually([&] { return status()["durable"] == true; })) << status();
     EXPECT_EQ(request({{"op", "reset"}})["ok"], true);
+    ASSERT_EQ(core->request({{"op", "detach"}}).value().body["ok"], true);
+    reply = connect()->request({{"op", "attach"}, {"role", "core"}, {"latch", 4}}, {segment.fd()});
+    ASSERT_EQ(reply.value().body["ok"], true) << reply->body;
+    const auto cleared =
+        std::move(shm::Reader<shm::SafetySegment>::map(std::move(reply->descriptors[0])).value());
+    EXPECT_EQ(cleared.segment().stop.load(), 0u) << "that one is known, and was reset";
 }
 
 TEST_F(DaemonTest, ResetWaitsForACoreThatStillMoves) {

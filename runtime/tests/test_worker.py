@@ -219,6 +219,8 @@ def test_a_worker_killed_while_it_deploys(on_robot: OnRobot, seed: int) -> None:
 
     async def scenario(robot: HostSession) -> None:
         await robot.target.deploy("sine", "1", SINE)
+        left = robot.state_directory / "controllers" / f".{'0' * 64}.cwasm.1.tmp"
+        left.write_bytes(b"of a verification that was killed")
         for number in range(6):
             source = wat(f"(drop (i32.const {number}))")
             deploying = asyncio.create_task(robot.target.deploy("next", str(number), source))
@@ -242,6 +244,7 @@ def test_a_worker_killed_while_it_deploys(on_robot: OnRobot, seed: int) -> None:
         with worker_database(robot) as db:
             assert db.execute("pragma quick_check").fetchone() == ("ok",)
         assert not list((robot.state_directory / "controllers").glob("staging-*"))
+        assert not left.exists()
         await reset_and_arm(robot)
 
     on_robot(scenario)

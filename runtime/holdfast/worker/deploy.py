@@ -66,6 +66,8 @@ class Deployer:
         await self._sweep()
         for leftover in self._directory.glob("staging-*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in self._directory.glob(".*.cwasm.*.tmp"):
+            leftover.unlink(missing_ok=True)
         for entry in await self._store(self._store.store.unfinished_deployments, FINAL_STEPS):
             _log.warning("the deployment of %s was interrupted at %s", entry["sha256"], entry["step"])
             await self._store(

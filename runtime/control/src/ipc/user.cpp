@@ -5,10 +5,11 @@
 
 namespace holdfast {
 
-bool is_own_or(uid_t user, const char* name) {
-    if (user == ::geteuid()) return true;
-    const passwd* named = ::getpwnam(name);
-    return named != nullptr && named->pw_uid == user;
+std::optional<uid_t> user_named(const char* name) {
+    const passwd* user = ::getpwnam(name);
+    return user == nullptr ? std::nullopt : std::optional(user->pw_uid);
 }
+
+bool is_own_or(uid_t user, const char* name) { return user == ::geteuid() || user == user_named(name); }
 
 }  // namespace holdfast

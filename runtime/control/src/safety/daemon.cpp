@@ -1,6 +1,5 @@
 #include "safety/daemon.hpp"
 
-#include <pwd.h>
 #include <sys/eventfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -11,6 +10,7 @@
 #include <optional>
 #include <thread>
 
+#include "ipc/user.hpp"
 #include "rt/realtime.hpp"
 #include "safety/ending.hpp"
 #include "safety/evidence_writer.hpp"
@@ -38,12 +38,6 @@ std::int32_t scaled(double value, double by) { return static_cast<std::int32_t>(
 
 // The core's own ladder comes first (controlled stop); this one is for the core that does not stop.
 constexpr std::uint32_t kOverrunFactor = 4;
-
-// Robots have this user; a workstation has the one who runs all of it.
-std::optional<uid_t> core_user() {
-    const passwd* user = ::getpwnam("holdfast-control");
-    return user == nullptr ? std::nullopt : std::optional(user->pw_uid);
-}
 
 KernelConfig kernel_config(const RobotConfig& config, bool realtime, bool watchdog_missing) {
     const SafetyConfig& safety = config.safety;
@@ -193,7 +187,7 @@ Expected<void> run_daemon(const RobotConfig& config) {
                      .estop_lines = !config.safety.estop_lines.empty(),
                      .enable_line = config.safety.enable_line.has_value(),
                      .watchdog_timeout_s = watchdog ? watchdog->timeout_s() : 0,
-                     .core_user = core_user(),
+                     .core_user = user_named("holdfast-control"),
                      .evidence = evidence_writer ? &*evidence_writer : nullptr});
     auto server = ipc::Server::listen(
         run_directory() / "safety.sock",

@@ -148,7 +148,7 @@ struct State {
 struct Outputs {
     std::uint64_t latch_sequence{};
     StopCause cause{};
-    StopCause standing{};  // a cause that is present now (kNone: a reset would be granted)
+    StopCause standing{};  // a cause that is present now
     bool newly_latched{};
     bool reset_granted{};
     bool reset_refused{};

@@ -71,6 +71,17 @@ TEST_F(Candidate, WebAssemblyIsTakenAsWell) {
     EXPECT_EQ(examine_text(kHold.substr(0, 30)).code, ExitCode::kRejected);
 }
 
+// Hazard: a file that the core has mapped is renamed to where the next one is written.
+TEST_F(Candidate, NoFileThatIsThereIsWrittenTo) {
+    const auto mapped = folder / "mapped";
+    std::ofstream(mapped) << "of another controller";
+    std::filesystem::create_hard_link(
+        mapped, folder / ("." + request.out.filename().string() + "." + std::to_string(::getpid()) + ".tmp"));
+    const Report report = examine_named("examples/sine");
+    EXPECT_EQ(report.code, ExitCode::kAccepted) << report.body;
+    EXPECT_EQ(wasm::read_text(mapped), "of another controller");
+}
+
 TEST_F(Candidate, TheTraceIsShown) {
     request.trace = folder / "trace.json";
     std::ofstream(*request.trace) << R"({"states": [[0,0,0,0,0,0,0,0,0,null],[1,0,0,0,0,0,0,0,0,0]]})";

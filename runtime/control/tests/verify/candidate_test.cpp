@@ -76,7 +76,8 @@ TEST_F(Candidate, NoFileThatIsThereIsWrittenTo) {
     const auto mapped = folder / "mapped";
     std::ofstream(mapped) << "of another controller";
     std::filesystem::create_hard_link(
-        mapped, folder / ("." + request.out.filename().string() + "." + std::to_string(::getpid()) + ".tmp"));
+        mapped, request.out.parent_path() /
+                    ("." + request.out.filename().string() + "." + std::to_string(::getpid()) + ".tmp"));
     const Report report = examine_named("examples/sine");
     EXPECT_EQ(report.code, ExitCode::kAccepted) << report.body;
     EXPECT_EQ(wasm::read_text(mapped), "of another controller");
